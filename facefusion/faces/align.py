@@ -9,7 +9,7 @@ from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import sixty_eight_points
 from facefusion.faces.similarity import fit_similarity
 
-# Mean positions of points 27 to 54 and 60 to 64 of the 68 in dlib's face chips, as fractions of the chip without
+# Mean positions of points 27 to 54 and 60 to 64 (of 68) in dlib's face chips, as fractions of the chip without
 # padding (dlib, image_transforms/interpolation.h, get_face_chip_details). dlib excludes the brows and the lower lip,
 # which move most.
 _DLIB_USED = (*range(27, 55), *range(60, 65))

@@ -26,14 +26,14 @@ STILL_VIEWS = ((0.0, 0.0, 1.0), (0.02, 0.0, 1.03), (-0.02, 0.0, 0.97), (0.0, -0.
 # The four crops that verify a new face: shifted up and down by a fraction of the region's side, wider, and closer.
 # Measured on 424 faces, in about 30 variants of 9 images (an eighth of the light, noise, turned by 60 degrees, 24
 # pixels, painted glasses, cut in half): the mean presence logit is at least 3.2, and at least 4.2 for 99.5 % of them.
-# All 600 meshes placed by hand on six photos of animals fail the first check; of 548 on drawn animals and on a wooden
-# face, 123 pass it, and 54 of these pass the second.
+# All 600 meshes placed by hand on six photos of animals fail this check; of 548 on drawn animals and on a wooden
+# face, 123 pass it, and 54 of these also pass the check of turned crops (TURNED_LOGIT).
 SURE_VIEWS = ((0.0, 0.06, 1.0), (0.0, -0.06, 1.0), (0.0, 0.0, 1.25), (0.0, 0.0, 0.85))
 SURE_LOGIT = 2.0
-# A mesh can fit a face upside down with a good shape and presence: 153 of 405 meshes placed upside down did. The
+# A mesh can fit a face upside down with a good shape and presence; 153 of 405 meshes placed upside down did. The
 # presence logit of the crop turned by 180 degrees is then higher by at least 2.8; for a correct mesh it is higher by at
 # most 0.8. One of the 153 still passes: a face whose lower half is covered. Of 810 meshes placed a quarter turn off, 14
-# pass the first check and none passes the second.
+# pass the check of shifted crops (SURE_VIEWS) and none passes this one.
 TURNED_LOGIT = 1.5
 QUARTER_TURNS = (math.pi, math.pi / 2, -math.pi / 2)
 # Detections examined beyond ``--max-faces``, so that link can choose among faces of about the same size.

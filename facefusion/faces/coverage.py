@@ -70,7 +70,7 @@ class CoverageFinder:
         return Coverage(1 - known * blur(covered, 1.5 * unit), 1 - known * (1 - forehead))
 
     def _from_outside(self, patches: Bytes) -> Floats:
-        """Select patches of at least 20 texels, 3 of them at the outline, because hair and hands come from there."""
+        """Select patches of at least 20 texels, 3 of them at the outline, where hair and hands enter."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
         border = labels[(self._masks.rim < 0.035) & (self._grid.inside > 0)]
         touching = np.bincount(border, minlength=count)

@@ -18,8 +18,8 @@ TELLING = 0.05
 def find_nearer(topology: MeshTopology, faces: Sequence[LinkedFace]) -> list[tuple[LinkedFace, list[LinkedFace]]]:
     """Return the faces from far to near, each with the faces in front of it.
 
-    If two faces overlap, the farther one is covered (``LinkedSkin.visibility``). Faces of the same colour are ordered
-    by size.
+    Of two overlapping faces, the nearer one is less covered (``LinkedSkin.visibility``). Faces of similar
+    visibility, such as faces of the same colour, are ordered by size.
     """
     ordered = sorted(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
     before: dict[int, list[int]] = {number: [] for number in range(len(ordered))}

@@ -172,5 +172,5 @@ def sizes_of(options: FaceDetectorOptions) -> tuple[str, ...]:
 
 
 def _frozen(option_key: str, chosen: str) -> str:
-    """Return the embedded model for 'auto', for callers that do not freeze models."""
+    """Return the embedded model for 'auto', for callers that have not replaced 'auto' with a model."""
     return PREFERENCES[option_key][-1] if chosen == 'auto' else chosen

@@ -23,7 +23,8 @@ from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.media.frame import Frame
 
 INTERVAL = 10
-# A detection belongs to a track if their boxes overlap more than this; detector boxes and meshes differ by a margin.
+# A detection belongs to a track if their boxes overlap more than this. The value is low, because the boxes of the
+# detector have other margins than those of meshes.
 MATCH_OVERLAP = 0.3
 TOUCH_OVERLAP = 0.1
 # A track ends when the detector has missed it at this many regular detections in a row.
@@ -161,7 +162,7 @@ class ChunkTracker:
         self._active = [
             track
             for track in self._active
-            # An unconfirmed mesh that touches a confirmed face has slid off that face, so its track ends at once.
+            # An unconfirmed mesh that touches a confirmed face follows no face of its own, so its track ends at once.
             if track.missed == 0 or (track.missed < PATIENCE and not _overlaps(track.last.box, sure, TOUCH_OVERLAP))
         ]
         known = [face.box for face in self.faces]

@@ -33,8 +33,8 @@ from facefusion.faces.topology import (
 TUNED_BLUR = 0.3
 # The share of the tuned widths at blur 0: about two texels of the opacity, which avoids jagged edges.
 LEAST_WIDTH = 0.1
-# An area fades beyond its landmarks over this fraction of the atlas, which is about the smoothing of FaceFusion 3.8
-# (sigma 5 in 256).
+# An area fades beyond its landmarks over this fraction of the atlas, which is close to the smoothing of FaceFusion
+# 3.8 (sigma 5 in 256).
 AREA_EDGE = 0.04
 # Sigma of the borders between regions, as a fraction of the atlas; the sigma of FaceFusion 3.8 would nearly erase thin
 # lips.
