@@ -38,7 +38,7 @@ class SessionPool:
         self._lock = threading.Lock()
 
     def at(self, threads: int) -> SessionPool:
-        """Return the same pool with ``threads`` threads for each network, for callers that leave cores idle."""
+        """Return the same pool with ``threads`` threads for each network, for callers that would leave cores idle."""
         pool = SessionPool(self._files, self.providers, self._device_id, threads)
         pool._sessions, pool._lock = self._sessions, self._lock
         return pool
