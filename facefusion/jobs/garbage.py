@@ -11,7 +11,7 @@ from facefusion.jobs.job_files import names_in
 from facefusion.jobs.store import NEW_FOLDER, JobStore
 from facefusion.ownership import new_owner, split_tag
 
-# How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and past the
+# How long the notes of a missing job are preserved: a shared folder may show a new claim a minute late, and after the
 # fence the notes contain the only record of a job.
 NOTES_SECONDS = 3600.0
 _HEX = '0123456789abcdef'
