@@ -29,8 +29,8 @@ def check_job_id(text: str) -> str:
 def peer_job_id(text: str) -> str:
     """Return the id under which FaceFusion 3.8 stores a job named ``text``.
 
-    A name that contains only dashes, and letters and digits of any script, is its own id. The id of any other name is
-    the SHA-1 of its UTF-8 encoding.
+    A name that consists only of dashes and of letters and digits of any script is its own id. The id of any other name
+    is the SHA-1 of its UTF-8 encoding.
     """
     if text.replace('-', '').isalnum():
         return text

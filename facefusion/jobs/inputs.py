@@ -15,7 +15,10 @@ from facefusion.stopping import StopFlag
 
 
 class Extent(NamedTuple):
-    """The bytes of a file to read: all if at most ``limit``, otherwise ``limit`` bytes in evenly spaced pieces."""
+    """The bytes of a file to read.
+
+    A file of at most ``limit`` bytes is read completely, a larger one in evenly spaced pieces of ``limit`` in total.
+    """
 
     limit: int
     piece: int
@@ -41,8 +44,8 @@ def check_inputs(
 ) -> list[dict[str, str]]:
     """Return the files that have changed since the step was added, with ``path`` and ``cause``, and warn about each.
 
-    Raises InputError input-changed when ``is_required``, or when the step states a consent, which was given for the
-    original files. Raises Interrupted.
+    Raises InputError input-changed when ``is_required``, or when the step states a consent, because the consent was
+    given for the original files. Raises Interrupted.
     """
     changes = [
         {'path': str(noted['path']), 'cause': cause}
@@ -79,7 +82,7 @@ def _note(path: str, extent: Extent) -> Json | None:
 
 
 def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
-    """Return a clause that describes how a file changed; empty if unchanged or missing (the run reports that)."""
+    """Return a clause that describes how a file changed; empty if unchanged, or missing, which the run reports."""
     path = Path(noted['path'])
     try:
         status = path.stat()
@@ -89,7 +92,7 @@ def _change(noted: Json, flag: StopFlag, extent: Extent) -> str:
             return 'its content differs'
     except OSError:
         return ''
-    # The bytes between the compared pieces may differ.
+    # The bytes between the compared pieces may differ, so a new modification time counts as a change.
     if noted['sampled'] and status.st_mtime_ns != noted['modified']:
         return 'its modification time differs, and only parts of so large a file are compared'
     return ''

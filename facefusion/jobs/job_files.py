@@ -20,7 +20,7 @@ Kind = Literal['plain', 'edit', 'claim', 'done']
 
 
 class JobFile(NamedTuple):
-    """A file of a job in the folder of a state; ``owner`` is None for an unclaimed one."""
+    """A file of a job in the folder of a state; ``owner`` is None if the file is unclaimed."""
 
     job_id: str
     state: State
@@ -30,7 +30,7 @@ class JobFile(NamedTuple):
 
     @property
     def is_unclaimed(self) -> bool:
-        """Whether no process has claimed it."""
+        """Whether no process has claimed the file."""
         return self.kind == 'plain'
 
 
@@ -56,8 +56,8 @@ def list_job_files(
     """Yield the job files of a store, folder by folder. Raises JobError store-unreadable.
 
     A job that moves during the listing may be listed twice; then the later file counts. A job that moves against the
-    order of the folders may be missed. ``job_id`` selects one job; ``claimed`` selects claimed files and all running
-    ones.
+    order of the folders may be missed. ``job_id`` selects one job; ``claimed`` selects claimed files and all files of
+    running jobs.
     """
     for state in reversed(STATES) if backwards else STATES:
         folder = root / state
@@ -72,7 +72,7 @@ def list_job_files(
 
 def preferred(first: JobFile | None, later: JobFile) -> JobFile:
     """Return the valid one of two files of the same job; ``later`` was listed after ``first``."""
-    # A file past the fence counts only until its change is complete; otherwise the later listing is right.
+    # A file past the fence is valid only until its change is complete; in all other cases the later file is valid.
     return later if first is None or later.kind != 'done' else first
 
 

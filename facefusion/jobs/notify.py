@@ -16,7 +16,7 @@ from facefusion.events import Emit, LogLevel, Message
 from facefusion.stopping import POLL_SECONDS
 
 OUTPUT_BYTES = 4096
-# How long to wait for the end of a killed process and for its remaining output.
+# Seconds to wait for the end of a killed process, and for its remaining output.
 _GRACE_SECONDS = 1.0
 _PIECE = 65536
 
@@ -39,8 +39,8 @@ class Notifier:
 
         The command gets the job as one JSON document on stdin, which it need not read, and FACEFUSION_JOB_ID and
         FACEFUSION_JOB_STATE in its environment. The last 4 KiB of its output become a debug message. A failed start
-        and an exit code other than 0 cause warnings, as does an overrun of ``seconds``, after which the command and
-        its children are killed. A blank command does nothing.
+        and an exit code other than 0 cause warnings. A command that runs longer than ``seconds`` causes a warning and
+        is killed with its children. A blank command does nothing.
         """
         if not command.strip():
             return
@@ -76,8 +76,8 @@ class Notifier:
                 stderr=subprocess.STDOUT,
                 bufsize=0,
                 env=environment,
-                # A new session keeps signals of the terminal from the command, and makes it possible to kill its
-                # children, too.
+                # In a session of its own, the command gets no signals from the terminal, and can be killed together
+                # with its children.
                 start_new_session=sys.platform != 'win32',
             )
             reader = threading.Thread(target=_read, args=(child.stdout, output), name='notify-read', daemon=True)
@@ -107,7 +107,7 @@ class Notifier:
             self._say('debug', f'the command for job {job_id} is done{text}')
 
     def _say(self, level: LogLevel, text: str) -> None:
-        # The stream of the messages may already be closed.
+        # The message stream may already be closed.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._emit(Message(level, 'notify', text))
 

@@ -94,7 +94,7 @@ def _find(side: str, pattern: str) -> tuple[str, ...]:
 
 
 def _check_format(pattern: str, *, with_sources: bool) -> None:
-    """Raise UsageError for an unknown field, or a field with more than a plain format after a colon."""
+    """Raise UsageError for an unknown field, a nested format or conversion, or too great a width."""
     try:
         parts = list(Formatter().parse(pattern))
     except ValueError as error:

@@ -1,9 +1,9 @@
 """The reaper: it releases the jobs of dead processes for other processes.
 
-The death of a process on this machine is detected at once. On other machines only the modification times of claims are
-visible, and clocks are unreliable. Therefore a claim expires only when that time has not changed for ``timeout`` while
-this process watched, by its own monotonic clock. If the claim is already old by the clock of the file system, half of
-``timeout`` is enough, which is still twice the longest pause of a live claim.
+The death of a process on this machine is detected at once. Of a process on another machine, only the modification time
+of its claim is visible, and clocks are unreliable. Therefore a claim expires only when this process has seen no change
+of the modification time for ``timeout``, by its own monotonic clock. If the clock of the file system shows that the
+claim is older than ``timeout``, half of ``timeout`` is enough: this is still twice the longest pause of a live claim.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from facefusion.options import UnknownHome, expand_home
 VERSION = '2'
 READABLE = ('1', '2')
 MAX_STEPS = 10_000
-# This is larger than any number in a record, and is exact as a float.
+# Larger than any valid number in a record, and exact as a float.
 _LARGEST = 1e15
 StepStatus = Literal['drafted', 'queued', 'started', 'completed', 'failed', 'skipped']
 AttemptResult = Literal['completed', 'failed', 'requeued', 'lost']
@@ -75,7 +75,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One claim of the job by a process. ``result`` is None while it runs, 'lost' when its process vanished."""
+    """One claim of the job by a process. ``result`` is None while it runs, 'lost' when its process died."""
 
     host: str
     pid: int

@@ -236,7 +236,7 @@ class _JobAttempt:
         return self._summary(failures)
 
     def _report_failure(self, index: int, error: FaceFusionError) -> None:
-        """Report a failed step at once, because a summary at the end could not contain thousands of them."""
+        """Report a failed step at once, because a summary at the end cannot contain thousands of failures."""
         step = f'step {index} ({index + 1} of {len(self._steps)})'
         target = self._steps[index].args.get('target_path')
         text = f'job {self._first.id}: {step} failed, {target}: {error.message} [{error.reference}]'
@@ -287,8 +287,8 @@ class _JobAttempt:
         self._log.step_ended(step)
         self._note_published(step)
         if step.status == 'completed':
-            # The work files are removed after the note, because otherwise the whole step would be repeated after a kill
-            # in between.
+            # The result is noted before the work files are removed, because a kill between the removal and the note
+            # would cause the whole step to be repeated.
             self._work.forget(self._first.id, step)
         if self._on_step is not None:
             self._on_step(self._first.id, index, step)
@@ -307,7 +307,7 @@ class _JobAttempt:
             except FaceFusionError:
                 raise
             except Exception as error:
-                # A FileNotFoundError of a missing clip must not look like missing notes, which mean a lost claim.
+                # The caller takes a FileNotFoundError for missing notes and so for a lost claim.
                 raise as_failure(error) from error
             self._note_output({**_describe_file(group.output_path, flag), 'steps': ids})
             self._emit(Message('info', 'jobs', f'wrote {group.output_path} from {len(ids)} steps'))
@@ -315,7 +315,7 @@ class _JobAttempt:
             self._remove_joined()
 
     def _note_published(self, step: StepRecord) -> None:
-        """Note the published file of a completed step that is the only one with this output, if it is not noted yet."""
+        """Note the published file of a completed step, if not noted yet; no other step has the same output."""
         if step.status != 'completed' or step.output is None or step.output.get('path') != step.output_path:
             return
         noted = self._outputs.get(step.output_path, {})

@@ -1,7 +1,7 @@
 """The steps of a job: add, insert, remove and remix them, and find the steps that must run.
 
-All functions here are pure functions of records. An index counts from 0; any negative one means the last step, as in
-FaceFusion 3.8.
+All functions here are pure functions of records. Indexes count from 0; any negative index means the last step, as
+in FaceFusion 3.8.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def insert_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: 
 
 
 def remix_step(record: JobRecord, index: int, args: Mapping[str, Any], inputs: Sequence[Json] = ()) -> JobRecord:
-    """Return the job with a new last step whose target is the output of the one at ``index``.
+    """Return the job with a new last step whose target is the output of the step at ``index``.
 
     Raises JobError step-unknown, step-without-output, job-too-long.
     """
@@ -113,7 +113,7 @@ def submitted(record: JobRecord) -> JobRecord:
 
 
 def requeued(record: JobRecord, *, from_scratch: bool = False, missing: bool = False) -> JobRecord:
-    """Return the job with all unfinished steps queued, as well as completed ones whose file is missing but needed.
+    """Return the job with all unfinished steps queued, and completed steps whose file is missing but needed.
 
     ``from_scratch`` queues all steps; ``missing`` also queues those whose published file is missing.
     """
@@ -155,7 +155,7 @@ def groups_of(record: JobRecord) -> tuple[Group, ...]:
 def work_paths(record: JobRecord) -> dict[str, str]:
     """Return the file that each step with an output writes, by the id of the step.
 
-    It is the published file if no other step contributes to it, otherwise a separate file named as in FaceFusion 3.8.
+    This is the published file if no other step contributes to it, otherwise a separate file named as in FaceFusion 3.8.
     """
     single = {group.output_path for group in groups_of(record) if len(group.steps) == 1}
     return {

@@ -60,8 +60,8 @@ class JobStore:
 
     def job_files(self) -> dict[str, JobFile]:
         """Return the file of each job, by job id. Raises JobError store-unreadable."""
-        # During a scan a job may move from a folder not scanned yet to a scanned one. So the second scan goes
-        # backwards, and more follow until one misses no job and no folder has changed.
+        # During a scan a job may move from a folder not scanned yet to a scanned one. Therefore the second scan goes
+        # backwards, and scans are repeated until one finds every known job and no folder has changed meanwhile.
         job_files: dict[str, JobFile] = {}
         for number in range(_SCANS):
             before = folder_stamps(self.root)
@@ -147,7 +147,7 @@ class JobStore:
             raise exists(record.id) from None
         others = list_job_files(self.root, job_id=record.id)
         if any(job_file.job_id == record.id and job_file.path != path for job_file in others):
-            # Another process created a job of this id since the first check, and that job has already left this folder.
+            # After the first check, another process created a job with this id, which has already left this folder.
             remove_quietly(self.files, path)
             raise exists(record.id)
         self.files.sync_folder(path.parent)
@@ -170,7 +170,7 @@ class JobStore:
         try:
             yield claim, self._load_claimed(claim)
         except BaseException:
-            # The first error is the one to report.
+            # An error of the release must not replace the first error.
             with suppress(JobError):
                 claim.release()
             raise
@@ -282,7 +282,7 @@ class JobStore:
             if job_file is None:
                 raise unknown(job_id)
             if action == 'delete' and job_file.is_unclaimed:
-                # This applies in any state, because a file that was moved into running by hand belongs to no process.
+                # This is allowed in any state: a file that a user moved into ``running`` belongs to no process.
                 return job_file
             if job_file.kind == 'claim' or job_file.is_unclaimed:
                 check_move(action, job_id, job_file.state)

@@ -1,4 +1,4 @@
-"""Job queries as plain JSON: a summary of each job, or all facts of one."""
+"""Job queries as plain JSON: a summary of each job, or all facts of one job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUMMARY_KEYS = (*_DATES, 'origin', 'priority', 'not_before', 'error')
 
 
 def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]:
-    """Return a summary of every job, or of those in ``state``, the oldest first. A broken file has state 'broken'."""
+    """Return a summary of every job, or of the jobs in ``state``, oldest first. A broken file has state 'broken'."""
     entries = []
     for job_file in store.job_files().values():
         if state is None or job_file.state == state:

@@ -78,6 +78,6 @@ def _folders_from(folder: Path) -> Iterator[Path]:
 
 
 def _is_of_system(name: str) -> bool:
-    # macOS stores the attributes of a file in a second one with '._' before its name, on file systems without
-    # attributes.
+    # On file systems without attributes, macOS stores the attributes of a file in a second file, with '._' before the
+    # name.
     return name.startswith('._') or name.lower() in (*_OF_WINDOWS, *_OF_OTHERS)

@@ -1,8 +1,8 @@
 """The folders for work files of steps, and their removal.
 
-In the store, the path of a folder is ``.work/<job>/work-<step>-<plan>/``. With a folder for work files it is
-``<temp>/facefusion/<store>/<job>/work-<step>-<plan>/``, and ``.work/<job>/work-elsewhere`` names the folder of the job
-there, for commands that run without this option.
+By default, the folder of a step is ``.work/<job>/work-<step>-<plan>/`` in the store. With --temp-path, it is
+``<temp>/facefusion/<store>/<job>/work-<step>-<plan>/``. Then the file ``.work/<job>/work-elsewhere`` in the store
+contains the path of ``<job>`` in ``<temp>``, for commands without this option.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class JobWork:
         return self.folder / f'{_step_prefix(step_id)}{plan_digest[:_PLAN_LENGTH]}'
 
     def begin(self, step_id: str, plan_digest: str) -> Path:
-        """Return the folder of a step without creating it, and remove its folders of other plans that no process uses.
+        """Return the folder of a step without creating it, and remove unused folders of the step for other plans.
 
         The location of a folder outside the store is noted in the store. Raises OutputError, ResourceError.
         """
@@ -136,7 +136,7 @@ def _noted_elsewhere(noted: Path) -> Path | None:
         if not note.is_file():
             return None
         elsewhere = Path(str(json.loads(note.read_text(encoding='utf-8'))))
-        # A changed note must not remove folders that this module did not create.
+        # If a user has edited the note, folders that this module did not create must not be removed.
         if elsewhere.name == noted.name and elsewhere.parent.parent.name == _TEMP_FOLDER:
             return elsewhere
     return None

@@ -73,7 +73,10 @@ class Queue:
         return ready, {job_id for _, _, job_id in turns if is_early[job_id]}
 
     def _read(self, job_file: JobFile, stamp: tuple[int, int]) -> _Entry | None:
-        """Return the entry of a file; None for a job that has left the queue, because its unchanged file may return."""
+        """Return the entry of a file; None for a job that has left the queue.
+
+        No entry is stored for such a job, because its unchanged file may return to the queue.
+        """
         job = self._store.read(job_file)
         if job is None or job.job_file.state != 'queued':
             return None
@@ -207,8 +210,8 @@ class Worker:
                             break
                     tried.add(outcome.job_id)
                     continue
-                # Jobs that another worker will retry do not count, because otherwise commands started by cron would
-                # pile up.
+                # The worker does not wait for jobs that another worker will retry: otherwise commands started by cron
+                # would pile up.
                 if not ready and not (watch or waiting & tried or may_return):
                     break
                 _nap(self._flag, IDLE_SECONDS, stop_after_current)
