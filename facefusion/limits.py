@@ -10,18 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-# Version 1 control groups write a number near 2^63 for "no limit".
+# Version 1 control groups report a number near 2^63 for "no limit".
 _NO_LIMIT = 1 << 60
 # A shared mapping, the default in Python, counts as address space but not as data.
 _PRIVATE: dict[str, int] = {'flags': mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, 'MAP_PRIVATE') else {}
 
 
 class Limit(NamedTuple):
-    """A limit, under the name that users know, with the allowed and the used amount, in bytes or threads.
+    """A limit, under its user-facing name, with the allowed and the used amount, in bytes or threads.
 
     ``kind`` is the counted quantity: 'memory' (pages in use), 'address' (all mapped memory), 'data' (writable
-    mappings) or 'threads' (threads and processes). ``used`` of an address limit is the peak of this process, and 0 if
-    the system does not count it. ``advice`` describes how to raise the limit.
+    mappings) or 'threads' (threads and processes). For an address limit, ``used`` is the peak of this process, or 0
+    if the system does not count it. ``advice`` describes how to raise the limit.
     """
 
     kind: Literal['memory', 'address', 'data', 'threads']
@@ -105,9 +105,10 @@ def thread_limits(system: Path = Path('/'), soft: SoftLimit = soft_limit) -> tup
 
 
 def probe_available(size: int, threads: int) -> tuple[bool, int]:
-    """Return whether this process can map ``size`` more writable bytes, and how many more threads it can start then.
+    """Return whether this process can map ``size`` more writable bytes, and how many more threads it can then start.
 
-    Everything is released again. A control group does not refuse memory here: it kills processes that use too much.
+    The memory and the threads are released again. A control group does not refuse memory here: it kills processes that
+    use too much.
     """
     try:
         mapping = mmap.mmap(-1, max(size, 1), **_PRIVATE)
