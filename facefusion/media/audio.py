@@ -23,7 +23,7 @@ from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline
 from facefusion.media.tracks import AudioRange, AudioTrack, why_not_copied
 
-# The encoder for audio of each codec that is encoded again. It writes the same format or a similar one.
+# The encoder for each source codec whose audio is encoded again. It writes the same format or a similar one.
 _AGAIN = {
     'mp3': 'libmp3lame',
     'mp3float': 'libmp3lame',
@@ -93,7 +93,7 @@ def plan_audio(
 ) -> AudioPlan:
     """Decide for every audio stream of a clip whether it is copied, encoded or (volume 0) left out.
 
-    ``sound`` replaces the clip's audio: it begins with the first output frame and is cut at the end of the last one.
+    ``sound`` replaces the clip's audio. It begins at the first output frame and is cut at the end of the last one.
     Raises UsageError audio-encoder-unusable, encoder-container.
     """
     extension = extension.lower()
@@ -169,7 +169,7 @@ def _span(info: VideoInfo, timeline: Timeline, container: Container) -> AudioRan
 
 
 def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> AudioRange:
-    """Return the range of the sound, from its time 0, which is at the first frame, to the end of the last frame."""
+    """Return the range of the sound from its time 0, placed at the first frame, to the end of the last frame."""
     container = container_of(extension)
     places = timeline
     if not container.has_times:
@@ -286,7 +286,7 @@ def _is_steady(audio: AudioInfo, source_audio: _InputAudio, extension: str) -> b
 def _changes_form(source: av.container.InputContainer, index: int) -> bool:
     """Whether the rate or the channels of an AAC stream change between packets; reads the whole file.
 
-    In ts the ADTS header of each packet contains them. Other containers store them once for the whole stream.
+    In ts, the ADTS header of each packet contains rate and channels. Other containers store both once for the stream.
     """
     form = None
     for packet in source.demux(source.streams[index]):
@@ -301,9 +301,9 @@ def _changes_form(source: av.container.InputContainer, index: int) -> bool:
 
 
 def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
-    """Whether copied packets are heard at their times in a container without times.
+    """Whether copied packets are heard at their correct times in a container without timestamps.
 
-    Only a source without times is certain to have no gaps, and only PCM can be cut at any sample.
+    Only a source without timestamps is certain to have no gaps, and only PCM can be cut at any sample.
     """
     if source_audio.content not in ('avi', 'mxf', 'wav'):
         return False

@@ -16,7 +16,7 @@ from facefusion.media.tracks import AudioRange, AudioTrack, add_template
 # Lead-in of a decoder: RFC 7845 4.6 requires 80 ms for Opus, and an MP3 frame may use up to 511 bytes of earlier
 # frames. Packets of PCM, FLAC and ALAC are independent and need no lead-in.
 _LEAD = Fraction(1, 10)
-# A loss of at most this many seconds at either end is not reported: encoders add as much audio there as padding.
+# A loss of at most this many seconds at either end is not reported, because encoders add that much padding there.
 UNHEARD = Fraction(1, 20)
 _WHOLE = ('flac', 'alac')
 
@@ -27,8 +27,8 @@ class CopiedTrack:
     Where the container can hide audio before 0 (edit lists), a trim begins with the packets that a decoder needs for a
     correct first sample, and ends at the exact time. In containers without times, PCM is cut at the exact sample.
 
-    Concatenated recordings may overlap. Containers accept only ascending times: packets that do not ascend are left
-    out, and ``remarks`` report audible losses.
+    Concatenated recordings may overlap. Containers accept only ascending times, so packets whose times do not ascend
+    are left out, and ``remarks`` report audible losses.
     """
 
     def __init__(

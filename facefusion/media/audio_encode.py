@@ -23,11 +23,11 @@ _MP3_FRAME = 1152
 class EncodedTrack:
     """A track that is decoded, cut, scaled by ``volume`` and encoded again; gaps in the source become silence.
 
-    In avi, which has no times, players play all output of an MP3 decoder from 0 on, including the encoder's delay.
-    The packets of the delay are therefore left out of avi, and the audio is aligned so that a packet begins at time 0.
+    Avi has no timestamps, so players play all output of an MP3 decoder from 0 on, including the encoder's delay. The
+    packets of the delay are therefore left out of avi, and the audio is aligned so that a packet begins at time 0.
 
     Broadcasts may change from stereo to 5.1 within a clip. A filter graph accepts only one format of audio, so each
-    format has a graph of its own, which begins at the end of the previous one. ``remarks`` report the losses.
+    format has its own graph, which begins at the end of the previous graph. ``remarks`` report the losses.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class EncodedTrack:
             chain.append(graph.add('asetpts', f'PTS-{float(span.origin):.9f}/TB'))
         if self._volume != 1:
             chain.append(graph.add('volume', f'{self._volume:g}'))
-        # A container without times needs audio from 0 on: aresample fills the time before the first sound.
+        # A container without timestamps needs audio from 0 on, so aresample adds silence before the first sound.
         first = self._reached if span.has_times or self._reached is not None else -self._lead
         begins = '' if first is None else f':first_pts={first}'
         if begins and frame.sample_rate != rate:
@@ -166,7 +166,7 @@ class EncodedTrack:
 
 
 def _count_samples(frame: av.AudioFrame) -> None:
-    """Convert a frame's time to samples: in avi a tick is a whole packet, but a cut packet begins between two ticks."""
+    """Convert a frame's time to samples, because a tick in avi is a whole packet and a cut packet begins in between."""
 
     base = Fraction(1, frame.sample_rate)
     if frame.pts is not None and frame.time_base is not None:

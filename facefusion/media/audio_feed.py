@@ -1,4 +1,4 @@
-"""The audio packets of an output, as its plan decides."""
+"""The audio packets of an output, read and converted according to its plan."""
 
 from __future__ import annotations
 

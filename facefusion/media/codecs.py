@@ -56,7 +56,7 @@ def loses_chroma(wanted: str, pix_fmt: str) -> bool:
 
 
 def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
-    """Return the colours to write: ``color``, or, if the codec cannot store it, the default of readers, limited range.
+    """Return the colours to write: ``color``, with readers' defaults for the parts that the codec cannot store.
 
     MPEG-2 (ISO/IEC 13818-2, 6.3.6) and ProRes (SMPTE RDD 36, 5.3) store a matrix, but no range.
     """
@@ -72,7 +72,7 @@ def written_color(codec: str, color: ColorSpec, height: int) -> ColorSpec:
 def encoded_size(codec: str, pix_fmt: str, picture: tuple[int, int]) -> tuple[int, int]:
     """Return a size that is even where chroma is subsampled, except for VP9, which handles odd sides.
 
-    The cropping metadata of H.264 and H.265 counts whole chroma samples, each two luma samples long, so that it cannot
+    The cropping metadata of H.264 and H.265 counts whole chroma samples, each two luma samples long, so it cannot
     express an odd side.
     """
     width, height = picture

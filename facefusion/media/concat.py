@@ -193,7 +193,7 @@ def _time_base(clips: Sequence[_Clip], extension: str) -> Fraction:
     for info in (clip.info for clip in clips):
         gaps = np.diff(np.frombuffer(info.pts, np.int64))
         longest = max(longest, math.ceil(max(int(gaps.max(initial=0)), info.last_duration) * info.time_base))
-    # The shortest tick comes first: times in ticks that do not fit are rounded by at most half a tick.
+    # The shortest tick comes first. Times in other ticks that do not fit are rounded by at most half of it.
     ticks, *others = sorted({clip.info.time_base.denominator for clip in clips}, reverse=True)
     for wanted in others:
         common = math.lcm(ticks, wanted)

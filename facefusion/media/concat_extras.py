@@ -33,7 +33,8 @@ _NUMBERED = ('ass', 'ssa')
 class JoinedExtras:
     """Subtitles, chapters and attachments of ``clips``, moved to their times in the output.
 
-    The first subtitle streams of one codec and language in each clip become one stream, the second ones another.
+    The first subtitle streams of one codec and language in all clips are joined into one stream, the second streams
+    into another.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class JoinedExtras:
         )
 
     def _numbered(self, packet: av.Packet[Any]) -> av.Packet[Any]:
-        """Return the packet, with a new number if lines are numbered: players skip a number that they saw before."""
+        """Return the packet, with a new number if lines are numbered, because players skip repeated numbers."""
         if packet.stream.codec_context.name not in _NUMBERED:
             return packet
         _, comma, line = bytes(packet).partition(b',')

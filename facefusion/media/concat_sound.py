@@ -215,7 +215,7 @@ def _is_of_clip(start: Fraction, length: Fraction, begin: Fraction, tick: Fracti
 
 
 def _neutral(codec: str, settings: bytes) -> bytes:
-    """Return the settings of an audio stream without the length of the stream.
+    """Return the settings of an audio stream without the values that depend on its length and content.
 
     FLAC's header (RFC 9639, section 8.2) has the sample count and the checksum of the whole file; 0 means unknown.
     """

@@ -22,7 +22,7 @@ from facefusion.media.tracks import AudioTrack, add_encoded
 
 _Found = TypeVar('_Found')
 _Disposition = av.stream.Disposition
-# The dispositions that state a stream's purpose. Losing 'default' matters only on a later stream.
+# The dispositions that state a stream's purpose. 'default' is checked separately, for later audio only.
 _PURPOSES = (
     *('forced', 'original', 'dub', 'comment', 'lyrics', 'karaoke'),
     *('hearing_impaired', 'visual_impaired', 'captions', 'descriptions'),
@@ -53,8 +53,8 @@ def lost_tags(tags: Mapping[str, str], extension: str) -> tuple[str, ...]:
 def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
     """Return the muxer's options for writing these tags.
 
-    QuickTime stores names like com.apple.quicktime.make in a separate list; an mp4 or mov file can have only one of the
-    two lists.
+    QuickTime stores tags such as com.apple.quicktime.make in a list of their own. An mp4 or mov file can contain either
+    this list or the usual one.
     """
     has_names = extension in BOXED and any(key.startswith('com.') for key in tags)
     return {'movflags': '+use_metadata_tags'} if has_names else {}
@@ -63,7 +63,7 @@ def tag_options(tags: Mapping[str, str], extension: str) -> dict[str, str]:
 def lost_description(name: str, stream: Any, extension: str, encoder: str = '') -> Iterator[str]:
     """Yield a sentence on the language, title and purposes of a stream that a container does not preserve.
 
-    ``encoder`` is the encoder with which subtitles are tried.
+    ``encoder`` is the subtitle encoder that the test uses.
     """
     language, title = stream.metadata.get('language', 'und'), title_of(stream)
     purposes = _purposes(stream)
@@ -79,7 +79,7 @@ def lost_description(name: str, stream: Any, extension: str, encoder: str = '') 
         if stream.type == 'subtitle':
             describe_stream(stream, output.add_stream(encoder))
             return iter(())
-        # A later stream is tried as the second track, because some containers do not store which one is the default.
+        # A later stream is tested as the second track, because some containers do not store which track is the default.
         track = AudioTrack(0, '', CONTAINERS[extension].automatic_audio, 48000, 'stereo', (), 128000)
         tracks = [add_encoded(output, track) for _ in range(2 if is_later else 1)]
         describe_stream(stream, tracks[-1])

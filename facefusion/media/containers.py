@@ -29,13 +29,13 @@ class Container:
 
     ``muxer`` is FFmpeg's name for it. ``encoders`` and ``audio_encoders`` are the encoders whose streams it supports,
     ``copied`` the audio codecs whose packets are copied into it (None: all that the muxer accepts). 'auto' means the
-    first working encoder of ``automatic``, or for audio ``automatic_audio``. With ``has_times`` every frame and audio
-    packet has a time of its own; without, they follow one another from 0, frames at one of ``rates`` (empty: any rate).
-    With ``has_gaps`` frame slots may be empty. ``ends_together``: FFmpeg ends the file with its shortest stream.
-    ``reorders``: the storage order of frames may differ from their display order. ``starts_at`` is the time in seconds
-    that is written for 0 in containers that cannot store times before 0. ``repeats_header``: keyframes contain the
-    encoder's settings. ``tick`` is the container's fixed tick; None: it has the output's tick. ``alpha`` are the
-    encoders whose transparency it supports; 'auto' means the first of them for transparent output.
+    first working encoder of ``automatic``, or for audio ``automatic_audio``. If ``has_times``, every frame and audio
+    packet has its own time; otherwise packets follow one another from 0, and the frame rate is one of ``rates`` (empty:
+    any rate). If ``has_gaps``, frame slots may be empty. ``ends_together``: FFmpeg ends the file with its shortest
+    stream. ``reorders``: the storage order of frames may differ from their display order. ``starts_at`` is the time in
+    seconds that is written for 0 in containers that cannot store times before 0. ``repeats_header``: keyframes contain
+    the encoder's settings. ``tick`` is the container's fixed tick (None: the output's tick). ``alpha`` are the encoders
+    whose transparency it supports; 'auto' means the first of them for transparent output.
     """
 
     muxer: str

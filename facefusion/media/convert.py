@@ -31,7 +31,7 @@ def planes_to_bgr(planes: Sequence[Plane], color: ColorSpec, bits: int) -> Pixel
     codes, matrix = cv2.merge(list(planes)), color.to_bgr(bits)
     if bits == 8:
         return cast(Pixels, cv2.transform(codes, matrix))
-    # OpenCV's 16-bit path rounds differently at the end of a line: pixels would depend on the window's position.
+    # OpenCV's 16-bit path rounds differently at the end of a line, so pixels would depend on the window's position.
     return cast(Pixels, rounded(cv2.transform(codes.astype(np.float32), matrix), 8))
 
 

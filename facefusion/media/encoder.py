@@ -55,8 +55,8 @@ class EncoderSettings:
 
     ``picture_width`` x ``picture_height`` is the size after scaling; ``width`` x ``height`` is the encoded size, with
     the last line or column repeated where the encoder does not support odd sides. ``color`` is the meaning of the
-    written samples. ``is_counted``: the container has no times, and frames follow one another at ``rate``. ``remarks``
-    state the decisions with their reasons.
+    written samples. ``is_counted``: the container has no timestamps, and frames follow one another at ``rate``.
+    ``remarks`` state the decisions with their reasons.
     """
 
     codec: str
@@ -185,7 +185,7 @@ def choose_encoder(
         if not reason:
             return settings
         reasons.append(f'{codec} {pix_fmt}: {reason}')
-    # The encoders in the hint are not tried, so it omits hardware encoders, which only a trial can confirm.
+    # The encoders in the hint are not tried, so the hint omits hardware encoders, which only a trial can confirm.
     others = [name for name in container.encoders if name != codec and not name.endswith(_HARDWARE)]
     others = [name for name in others if pixel_formats(name, info.plane_format)]
     raise UsageError(
@@ -207,7 +207,7 @@ def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_a
 
 
 def _selected(container: Container, info: MediaInfo, asked: str, has_alpha: bool) -> tuple[str, list[str]]:
-    """Return the encoder and its formats; for 'auto' the first that keeps the clip's depth, or else the last."""
+    """Return the encoder and its formats; for 'auto' the first one that keeps the clip's depth, or else the last."""
     if asked != 'auto':
         return asked, pixel_formats(asked, info.plane_format, has_alpha)
     automatic = container.alpha[:1] if has_alpha else container.automatic
@@ -319,7 +319,7 @@ def tag_colors(context: Any, settings: EncoderSettings) -> None:
 
 
 def _for_container(asked: str, extension: str) -> tuple[str, tuple[str, ...]]:
-    """Return the encoder after FaceFusion 3.8's replacements by container, and remarks on them."""
+    """Return the encoder that FaceFusion 3.8 uses in this container when ``asked`` is requested, and remarks."""
     if extension in (*BOXED, '.mkv') and (asked == 'rawvideo' or (asked == 'libvpx-vp9' and extension == '.mov')):
         return 'libx264', (f'{asked} is not written to {extension[1:]}, as in FaceFusion 3.8: libx264 is used',)
     return asked, ()

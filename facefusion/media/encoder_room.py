@@ -13,7 +13,7 @@ _FRAMES_BY_PRESET = {'slow': 170, 'slower': 220, 'veryslow': 270, 'faster': 140,
 _MINIMUM_FRAMES = 55
 # Additional frames of libx265, and of libvpx-vp9, which has no presets here.
 _MORE_FRAMES = {'libx265': 70, 'libvpx-vp9': 90}
-# More than the 6 threads of libx265, which starts more than the other encoders.
+# More than any encoder starts: libx265 starts the most, 6.
 _THREADS = 8
 
 
@@ -57,8 +57,8 @@ def raise_encoder_shortage(settings: Encoding, error: Exception) -> None:
     """Raise ResourceError memory-out, threads-out when a shortage made an encoder fail.
 
     Most encoders report a different error in a shortage: libx264 a general one, libvpx-vp9 invalid data. The encoder
-    has already freed its memory, and address space is allocated in larger pieces than memory, so twice the memory must
-    be available.
+    has already freed its memory, and address space is allocated in larger pieces than memory. Therefore an error counts
+    as a shortage unless twice the memory is available.
     """
     raise_shortage(error)
     _require_memory(settings, 2)

@@ -35,7 +35,7 @@ NO_EXTRAS = Extras()
 
 
 def describe_extras(container: av.container.InputContainer) -> Extras:
-    """Count the streams other than the first video and the audio, before any is discarded."""
+    """Count the streams other than the first video and the audio; call this before any stream is discarded."""
     kinds: dict[str, list[Any]] = {}
     for stream in container.streams:
         kinds.setdefault(stream.type, []).append(stream)

@@ -1,4 +1,4 @@
-"""Stamps of files, which detect whether a file changed after it was probed and read it only if its inode changed."""
+"""File stamps: detect whether a file changed after it was probed, reading it only if its inode changed."""
 
 from __future__ import annotations
 

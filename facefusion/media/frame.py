@@ -51,9 +51,9 @@ class Frame(ABC):
     """A frame in display orientation with its number in the source and its presentation time in source ticks.
 
     ``alpha`` is uint8 or uint16 HxW, separate from the pixels (None: opaque); processors may set it. ``target_size`` is
-    the width and height of the target: faces keep the coordinates of the target, and ``scale`` converts these to those
-    of the frame. ``is_damaged``: the clip's own frame could not be read completely. ``is_touched``: the frame was
-    written to.
+    the width and height of the target: faces keep the coordinates of the target, and ``scale`` converts them to
+    coordinates of the frame. ``is_damaged``: the clip's own frame could not be read completely. ``is_touched``: the
+    frame was written to.
     """
 
     def __init__(self, number: int, pts: int, width: int, height: int) -> None:
@@ -129,7 +129,7 @@ class Frame(ABC):
     def sample(self, map_x: NDArray[np.float32], map_y: NDArray[np.float32], step: float) -> Pixels:
         """Return the frame at the float32 HxW coordinates (integers are pixel centres), uint8 BGR, border replicated.
 
-        ``step`` is the distance between neighbouring map positions in frame pixels, which decides how far the frame is
+        ``step`` is the distance between neighbouring map positions in frame pixels; it decides how far the frame is
         shrunk first. The maps must be finite.
         """
 

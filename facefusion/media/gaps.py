@@ -33,8 +33,8 @@ def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeG
     """Return the gaps in the times of a clip of constant frame rate; none for a variable rate.
 
     The rate is constant when every distance between two frames is a multiple of the usual one, up to the rounding of
-    the times (a tick and a millisecond), and at least nine tenths of the distances are the usual one itself. It remains
-    unknown whether missing frames were lost or never recorded.
+    the times (a tick and a millisecond), and at least nine tenths of the distances are the usual one itself. The
+    times do not show whether missing frames were lost or never recorded.
     """
     steps = np.diff(np.frombuffer(pts, np.int64)).astype(np.float64)
     if content not in _STREAMED or len(steps) < _MINIMUM_STEPS:
@@ -47,7 +47,7 @@ def find_gaps(pts: array[int], time_base: Fraction, content: str) -> tuple[TimeG
     step = float(steps[is_usual].mean())
     places = np.rint(steps / step)
     holes = np.flatnonzero(~is_usual)
-    # Each run of usual distances adds at most one rounding error to their mean.
+    # Each unbroken series of usual distances adds at most one rounding error to their mean.
     bound = slack * (1 + places * (len(holes) + 1) / is_usual.sum())
     is_steady = (np.abs(steps - places * step) <= bound).all() and (places[holes] > 1).all()
     if not is_steady or len(holes) > _MAXIMUM_SHARE * len(steps):

@@ -64,7 +64,7 @@ def probe_image(path: Path) -> ImageInfo:
         image, name = _open(path, file)
         width, height = image.size
         with _damage_of(path):
-            # A PNG may store its orientation after its pixels: Pillow decodes them to find it.
+            # A PNG may store its orientation after its pixels, so Pillow decodes the pixels to find it.
             if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
                 width, height = height, width
         mode, has_alpha = image.mode, image.has_transparency_data
@@ -158,7 +158,7 @@ def _damage_of(path: Path) -> Iterator[None]:
 
 
 class _StoppableFile:
-    """A file that raises Interrupted after a stop request; without ``fileno``, so that Pillow writes in blocks."""
+    """A file that raises Interrupted after a stop request. It has no ``fileno``, so Pillow writes in blocks."""
 
     def __init__(self, file: BinaryIO, stop: StopFlag) -> None:
         self._file = file
@@ -338,7 +338,7 @@ def _bgr(image: Image.Image) -> Pixels:
 
 
 def on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Return BGR blended with white by its alpha."""
+    """Return BGR pixels on a white background, blended by ``alpha``."""
     weight = alpha[..., None].astype(np.float32) / np.float32(255)
     return cast(Pixels, np.rint(pixels * weight + 255 * (1 - weight)).astype(np.uint8))
 

@@ -74,9 +74,9 @@ class VideoInfo:
     parts of the file and parts that no output will have. ``extras`` are contents other than video and audio.
     ``gaps`` are the missing frames of a clip of constant frame rate. ``stamp`` is as in ``ImageInfo``.
 
-    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: it stores no frame times, so the n-th
-    frame that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which the file
-    begins if its container counts from an arbitrary time (mpeg, ts), else 0.
+    ``content`` is the container as named by ``kinds.sniff``. ``is_counted``: the container stores no frame times, so
+    the n-th frame that a decoder returns from the beginning on is frame n. ``clock`` is the time, in ticks, at which
+    the file begins if its container counts from an arbitrary time (mpeg, ts), else 0.
     """
 
     path: Path

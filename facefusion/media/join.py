@@ -49,7 +49,7 @@ class _DelayTooShort(Exception):
 class Joining:
     """The parts of an output: the segments contain all frames of the timeline, in order.
 
-    ``delay`` is the number of frames by which their decoding order precedes the presentation order
+    ``delay`` is the number of frames by which the decoding order of the segments precedes the presentation order
     (``SegmentWriter.delay``).
     ``extras`` are further streams and data of the clip ``info`` (None: only its tags); unused for an image.
     ``opener`` opens a segment for one read from start to end; by default FFmpeg opens its path.
@@ -142,7 +142,7 @@ def _add_extras(
 
 
 def carry_metadata(source: av.container.InputContainer, output: av.container.OutputContainer) -> None:
-    """Copy the tags of a clip, without FFmpeg's own."""
+    """Copy the tags of a clip, except those that FFmpeg writes itself."""
     output.metadata.update(carried_tags(source.metadata))
 
 
@@ -177,7 +177,7 @@ def open_output(
     stop: StopFlag,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[av.container.OutputContainer]:
-    """An output for video in ``time_base`` and audio of ``rates``, completed at the end of the block.
+    """Open an output for video in ``time_base`` and audio of ``rates``; complete it at the end of the block.
 
     ``tags`` are its tags, which may change the muxer's options.
 
@@ -280,7 +280,7 @@ def _timed(packets: Iterator[av.Packet[Any]]) -> Iterator[tuple[Fraction, av.Pac
 def _video_packets(
     joining: Joining, opened: Iterator[av.Packet[Any]], extradata: bytes | None, stream: Any, delay: int, stop: StopFlag
 ) -> Iterator[av.Packet[Any]]:
-    """Yield all packets in decoding order, with the times of the timeline and those of ``decoding_times``.
+    """Yield all packets in decoding order, with the timeline's presentation times and the times of ``decoding_times``.
 
     Each segment is read once, with one packet in memory at a time. ``opened`` are the packets of the first segment.
     """
@@ -388,5 +388,5 @@ def ranks_of(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def reordering(ranks: NDArray[np.int64]) -> int:
-    """Return the number of frames by which the decoding order, that of ``ranks``, precedes the presentation order."""
+    """Return the number of frames by which the decoding order (that of ``ranks``) precedes the presentation order."""
     return max(int((np.arange(len(ranks)) - ranks).max(initial=0)), 0)
