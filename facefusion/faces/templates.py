@@ -76,6 +76,8 @@ TEMPLATES = MappingProxyType(
 # The threshold is in crop pixels. In crops of up to 512 pixels RANSAC keeps all five points; in larger crops it
 # discards points of profiles and open mouths, which moves the crop by up to 32 pixels (real-models.md section 1).
 _RANSAC_THRESHOLD = 100
+# A lower opacity changes no 8-bit value.
+LEAST_OPACITY = 1 / 255
 
 
 def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) -> Matrix:
@@ -116,11 +118,13 @@ def _inside(window: Window, frame: Frame) -> Window:
     return Window(x0, y0, min(max(window.x1, x0 + 1), frame.width), min(max(window.y1, y0 + 1), frame.height))
 
 
-def blend_crop(frame: Frame, crop: npt.NDArray[np.floating] | Pixels, mask: Floats, matrix: Matrix) -> bool:
-    """Paste a crop into the frame with the opacity ``mask``; return whether any pixel of the frame lies under it.
+def blend_crop(
+    frame: Frame, crop: npt.NDArray[np.floating] | Pixels, mask: Floats, matrix: Matrix, share: float = 1.0
+) -> bool:
+    """Paste a crop into the frame with the opacity ``mask``; return whether the crop is visible in the frame.
 
-    crop: HxWx3 BGR in 0..255, of any dtype. mask: float32 HxW in 0..1. matrix: from frame pixels to the crop. Only the
-    window under the crop is read and written.
+    crop: HxWx3 BGR in 0..255, of any dtype. mask: float32 HxW in 0..1. matrix: from frame pixels to the crop. share:
+    the weight of the result, 0..1, against the frame before. Only the window under the crop is read and written.
     """
     height, width = mask.shape
     back = cv2.invertAffineTransform(matrix)
@@ -132,8 +136,12 @@ def blend_crop(frame: Frame, crop: npt.NDArray[np.floating] | Pixels, mask: Floa
     back[:, 2] -= (window.x0, window.y0)
     size = (window.width, window.height)
     opacity = np.clip(cv2.warpAffine(mask, back, size), 0, 1)[..., None]
+    if share * float(opacity.max()) < LEAST_OPACITY:
+        return False
     colours = cv2.warpAffine(crop, back, size, borderMode=cv2.BORDER_REPLICATE)
     before = frame.read(window)
-    blended = before * (1 - opacity) + colours * opacity
-    frame.write(window, blended.astype(np.uint8), before)
+    blended = (before * (1 - opacity) + colours * opacity).astype(np.uint8)
+    if share < 1:
+        blended = np.asarray(cv2.addWeighted(before, 1 - share, blended, share, 0), np.uint8)
+    frame.write(window, blended, before)
     return True

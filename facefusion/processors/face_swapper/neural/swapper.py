@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import cv2
-import numpy as np
 
 from facefusion.faces.face import Floats
-from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
 from facefusion.faces.masks.crop_masks import CropMasks
-from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
-from facefusion.media.frame import Frame
-from facefusion.media.planes import Pixels
+from facefusion.processors.face_crops import FaceCrop, face_crops
 from facefusion.processors.face_swapper.color_match import match_color
 from facefusion.processors.face_swapper.neural.identity import SourceIdentity
 from facefusion.processors.face_swapper.neural.network import SwapNetwork
 from facefusion.processors.processor import FrameTask
-
-
-class _Swap(NamedTuple):
-    """A face to swap: its frame, its points in the frame, its crop, and the matrix from the frame to the crop."""
-
-    task: int
-    frame: Frame
-    points: Floats
-    matrix: Matrix
-    crop: Pixels
-    source: Floats
 
 
 class NeuralSwapper:
@@ -48,29 +30,15 @@ class NeuralSwapper:
         self._matches = matches
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Swap the faces of each frame, and return for each frame whether any of its pixels changed.
-
-        The faces of one frame are swapped one after another, because they may overlap: the crop of each face contains
-        the results of the faces before it.
-        """
+        """Swap the faces of each frame, and return for each frame whether any of its pixels changed."""
         changed = [False] * len(batch)
-        for turn in range(max((len(task.faces) for task in batch), default=0)):
-            swaps = [self._align(number, task, turn) for number, task in enumerate(batch) if turn < len(task.faces)]
-            results = self._network.swap([swap.crop for swap in swaps], [swap.source for swap in swaps])
-            for swap, result in zip(swaps, results, strict=True):
-                changed[swap.task] |= self._paste(swap, result)
+        for crops in face_crops(batch, self._template, lambda five: self._size):
+            sources = [self._identity.source_for(crop.task.frame, crop.five) for crop in crops]
+            results = self._network.swap([crop.pixels for crop in crops], sources)
+            for crop, result in zip(crops, results, strict=True):
+                changed[crop.number] |= self._paste(crop, result)
         return changed
 
-    def _paste(self, swap: _Swap, result: Floats) -> bool:
-        colours = match_color(result, swap.crop) if self._matches else result
-        points = cv2.transform(swap.points[None], swap.matrix)[0]
-        return blend_crop(swap.frame, colours, self._masks.of(np.asarray(points, np.float32)), swap.matrix)
-
-    def _align(self, number: int, task: FrameTask, turn: int) -> _Swap:
-        face = task.faces[turn]
-        # The coordinates of faces are in pixels of the target, but an earlier processor may have enlarged the frame.
-        five = task.frame.scale.place(five_points(face.landmarks))
-        points = task.frame.scale.place(sixty_eight_points(face.landmarks))
-        matrix = template_matrix(five, self._template, self._size)
-        crop = crop_frame(task.frame, matrix, (self._size, self._size))
-        return _Swap(number, task.frame, points, matrix, crop, self._identity.source_for(task.frame, five))
+    def _paste(self, crop: FaceCrop, result: Floats) -> bool:
+        colours = match_color(result, crop.pixels) if self._matches else result
+        return crop.blend(colours, self._masks.of(crop.points()))

@@ -1,0 +1,59 @@
+"""Aligned crops of the faces in a batch of frames, for processors that run a network on every face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from facefusion.faces.face import Floats, LinkedFace
+from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
+from facefusion.media.planes import Pixels
+from facefusion.processors.processor import FrameTask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceCrop:
+    """A face of a frame and its aligned crop.
+
+    number: index of the task in the batch. five: float32 [5,2] in pixels of the frame. matrix: from the frame to the
+    crop. pixels: uint8 [S,S,3] BGR.
+    """
+
+    number: int
+    task: FrameTask
+    face: LinkedFace
+    five: Floats
+    matrix: Matrix
+    pixels: Pixels
+
+    def points(self) -> Floats:
+        """Return the 68 points of the face in pixels of the crop, float32 [68,2]."""
+        points = self.task.frame.scale.place(sixty_eight_points(self.face.landmarks))
+        return np.asarray(cv2.transform(points[None], self.matrix)[0], np.float32)
+
+    def blend(self, crop: Floats | Pixels, mask: Floats, share: float = 1.0) -> bool:
+        """Paste ``crop`` into the frame; see ``blend_crop``."""
+        return blend_crop(self.task.frame, crop, mask, self.matrix, share)
+
+
+def face_crops(batch: Sequence[FrameTask], template: str, size: Callable[[Floats], int]) -> Iterator[list[FaceCrop]]:
+    """Yield the crops of the first face of every frame, then those of the second faces, and so on.
+
+    The faces of a frame follow one after another, because they may overlap: the crop of a face contains the results of
+    the faces before it. ``size`` returns the side of the crop in pixels for the five points of a face in the frame.
+    """
+    for turn in range(max((len(task.faces) for task in batch), default=0)):
+        chosen = [(number, task) for number, task in enumerate(batch) if turn < len(task.faces)]
+        yield [_crop(number, task, task.faces[turn], template, size) for number, task in chosen]
+
+
+def _crop(number: int, task: FrameTask, face: LinkedFace, template: str, size: Callable[[Floats], int]) -> FaceCrop:
+    # The coordinates of faces are in pixels of the target, but an earlier processor may have enlarged the frame.
+    five = task.frame.scale.place(five_points(face.landmarks))
+    side = size(five)
+    matrix = template_matrix(five, template, side)
+    return FaceCrop(number, task, face, five, matrix, crop_frame(task.frame, matrix, (side, side)))
