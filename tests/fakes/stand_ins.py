@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -64,6 +66,9 @@ class PassingSession:
 
     def __init__(self, colour: tuple[float, float, float] | None = None) -> None:
         self._colour = colour
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name='target', shape=['n', 3, 'size', 'size'])]
 
     def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         target = feeds['target'].copy()

@@ -22,7 +22,9 @@ from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_crops import FaceCrop, face_crop
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
+from facefusion.processors.face_debugger.registration import drawn_masks
 from facefusion.processors.face_masker import FaceMasker, prepare_masker
+from facefusion.processors.mask_requirements import masks_of_types
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 Colour = tuple[int, int, int]
@@ -54,12 +56,18 @@ class FaceDebugger:
         changed = [False] * len(batch)
         for number, task in enumerate(batch):
             # All masks are created before the first drawing changes the frame.
-            crops = [face_crop(number, task, face, MASK_TEMPLATE, lambda five: MASK_SIZE) for face in task.faces]
-            masks = self._masker.masks(crops, [crop.pixels for crop in crops]) if self._masker and crops else []
-            contours = [_contours(crop, mask) for crop, mask in zip(crops, masks, strict=True)] if masks else []
-            for position, face in enumerate(task.faces):
-                changed[number] |= self._draw(task.frame, face, contours[position] if contours else [])
+            contours = self._mask_contours(task)
+            for face, found in zip(task.faces, contours, strict=True):
+                changed[number] |= self._draw(task.frame, face, found)
         return changed
+
+    def _mask_contours(self, task: FrameTask) -> list[list[Ints]]:
+        """Return the contours of the mask of each face."""
+        if self._masker is None or not task.faces:
+            return [[] for _ in task.faces]
+        crops = [face_crop(0, task, face, MASK_TEMPLATE, lambda five: MASK_SIZE) for face in task.faces]
+        masks = self._masker.masks(crops, [crop.pixels for crop in crops])
+        return [_contours(crop, mask) for crop, mask in zip(crops, masks, strict=True)]
 
     def _draw(self, frame: Frame, face: LinkedFace, contours: Sequence[Ints]) -> bool:
         size = min(max(round(frame.height / 270), 1), 10)
@@ -95,7 +103,8 @@ def prepare(tools: ProcessorTools) -> FaceDebugger:
     options = tools.settings[FaceDebuggerOptions]
     if 'face-mask' not in options.face_debugger_items:
         return FaceDebugger(options, None)
-    masks = replace(tools.settings[FaceMaskOptions], face_mask_blur=0.0)
+    masks = masks_of_types(tools.settings[FaceMaskOptions], drawn_masks(tools.settings))
+    masks = replace(masks, face_mask_blur=0.0)
     return FaceDebugger(options, prepare_masker(masks, tools, MASK_TEMPLATE, 'face_debugger'))
 
 
