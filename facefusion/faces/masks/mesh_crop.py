@@ -16,6 +16,7 @@ from facefusion.faces.topology import BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT, OVAL, M
 
 # The side at which the mesh is rasterised; visibility is coarser than this.
 _RASTER_SIZE = 128
+_OUTSIDE_SIGMA = 5.0
 
 
 def visible_part(topology: MeshTopology, landmarks: Floats, visibility: Floats, size: int) -> Floats:
@@ -35,7 +36,10 @@ def visible_part(topology: MeshTopology, landmarks: Floats, visibility: Floats, 
     _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     nearest = np.zeros(int(labels.max()) + 1, np.float32)
     nearest[labels[index >= 0]] = values[index >= 0]
-    return np.clip(np.asarray(cv2.resize(nearest[labels], (size, size)), np.float32), 0, 1)
+    # Outside, the nearest pixels change abruptly from one direction to the next.
+    soft = cv2.GaussianBlur(nearest[labels], (0, 0), _OUTSIDE_SIGMA)
+    mask = np.where(index >= 0, nearest[labels], soft).astype(np.float32)
+    return np.clip(np.asarray(cv2.resize(mask, (size, size)), np.float32), 0, 1)
 
 
 def region_part(landmarks: Floats, regions: tuple[str, ...], size: int) -> Floats:

@@ -237,8 +237,8 @@ def test_mask_combines_all_types():
         ('face_mask_blur', '1.05'),
         ('face_mask_padding', '101'),
         ('face_mask_padding', '1 2 3 4 5'),
-        ('face_occluder_model', 'xseg_1'),
-        ('face_parser_model', 'bisenet_resnet_34'),
+        ('face_occluder_model', 'xseg_9'),
+        ('face_parser_model', 'bisenet'),
     ],
 )
 def test_unknown_values_are_rejected(key, text):
