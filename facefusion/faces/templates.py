@@ -93,6 +93,13 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
     return np.asarray(matrix, np.float64)
 
 
+def resized_matrix(matrix: Matrix, factor: float) -> Matrix:
+    """Return the matrix to a crop after the crop was resized by ``factor``; integer coordinates are pixel centres."""
+    resized = matrix * factor
+    resized[:, 2] += (factor - 1) / 2
+    return resized
+
+
 def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
     """Return the crop uint8 HxWx3 BGR that ``matrix`` maps from frame pixels; ``size`` is its width and height.
 
