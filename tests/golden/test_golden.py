@@ -19,7 +19,7 @@ from facefusion.faces.face import Floats
 from facefusion.processors.face_swapper.neural import prepare
 
 FOLDER = Path(os.environ.get('GOLDEN_PICTURES', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
-PROCESSORS = (['face_swapper'], ['face_debugger'])
+PROCESSORS = (['face_swapper'], ['face_debugger'], ['face_enhancer'], ['face_swapper', 'face_enhancer'])
 # Options that this version does not support yet, and mask types whose networks are missing.
 UNSUPPORTED = (
     'reference',
@@ -43,6 +43,7 @@ DIFFERENT = (
     'weight_ghost_1_256_0.1',
     'scale_half',
     'odd_size',
+    'enh_edge',
 )
 # Items that this program draws differently: it draws the outline of the mesh, and it does not draw the
 # 68 points that are estimated from five.
@@ -53,6 +54,7 @@ DEFAULTS = {
     '--face-landmarker-model': '2dfan4',
     '--face-mask-types': 'box',
     '--face-swapper-model': 'hyperswap_1a_256',
+    '--face-enhancer-model': 'gfpgan_1.4',
 }
 
 
