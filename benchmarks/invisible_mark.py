@@ -26,6 +26,7 @@ import av
 import cv2
 import numpy as np
 from mark_clips import SKIMAGE, Camera, Clip, clips, filmed, flat_clips, picture
+from quality_measures import psnr
 
 from facefusion.media.color import ColorSpec
 from facefusion.media.frame import PixelFrame, PlaneFrame
@@ -86,12 +87,6 @@ def verdict(lumas: Iterator[Luma]) -> dict:
         return {'word': 'nothing', 'confidence': 0.0}
     word = 'exact' if found.payload == PAYLOAD else 'detected' if found.payload is None else 'WRONG'
     return {'word': word, 'confidence': round(found.confidence, 1)}
-
-
-def psnr(before: Luma, after: Luma) -> float:
-    """Return the peak signal-to-noise ratio in dB."""
-    error = float(np.mean((before.astype(np.float32) - after) ** 2))
-    return 10 * float(np.log10(255**2 / max(error, 1e-6)))
 
 
 def marked(clip: Clip, count: int) -> tuple[list[av.VideoFrame], list[av.VideoFrame], dict]:

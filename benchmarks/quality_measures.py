@@ -1,4 +1,4 @@
-"""Quality measures of a swap, computed from arrays; ``benchmarks/quality.py`` uses them.
+"""Quality measures of swaps and enhanced faces, computed from arrays; the benchmarks of quality use them.
 
 Colours are ITU-R BT.601 full range: Y 0..255, Cb and Cr around 0, in 8-bit code values. Atlas arrays have the layout of
 ``faces/atlas.py``. Target and result are both unrolled with the landmarks of the target, so a texel is at the same
@@ -30,6 +30,7 @@ from facefusion.faces.topology import (
 from facefusion.media.frame import Frame
 
 Flags = npt.NDArray[np.bool_]
+Luma = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 ATLAS = 128
 BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0.419, 0.5]], np.float32)
@@ -208,6 +209,29 @@ def expression_kept(target: Floats, result: Floats) -> Expression:
         mouth=opening(result, mouth) - opening(target, mouth),
         eyes=opening(result, eyes) - opening(target, eyes),
     )
+
+
+def psnr(before: Luma, after: Luma) -> float:
+    """Return the peak signal-to-noise ratio of two lumas [h,w] in dB; 108 if they are equal."""
+    error = float(np.mean((before.astype(np.float32) - after) ** 2))
+    return 10 * float(np.log10(255**2 / max(error, 1e-6)))
+
+
+def ssim(before: Luma, after: Luma) -> float:
+    """Return the mean structural similarity of two lumas [h,w], at most 1 (Wang et al. 2004).
+
+    The windows are Gaussian with sigma 1.5 and 11x11 pixels; the constants are (0.01 * 255)^2 and (0.03 * 255)^2.
+    """
+
+    def local(values: Floats) -> Floats:
+        return np.asarray(cv2.GaussianBlur(values, (11, 11), 1.5), np.float32)
+
+    x, y = before.astype(np.float32), after.astype(np.float32)
+    mean_x, mean_y = local(x), local(y)
+    spread_x, spread_y = local(x * x) - mean_x**2, local(y * y) - mean_y**2
+    common = local(x * y) - mean_x * mean_y
+    light = (2 * mean_x * mean_y + 6.5025) / (mean_x**2 + mean_y**2 + 6.5025)
+    return float((light * (2 * common + 58.5225) / (spread_x + spread_y + 58.5225)).mean())
 
 
 @dataclass(slots=True)

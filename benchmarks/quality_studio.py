@@ -1,17 +1,18 @@
 """Analyse, link and process files in one process, as ``pipeline/run.py`` does.
 
-Used by ``benchmarks/quality.py`` and ``scripts/contact_sheet.py``. Models are loaded once. Only the linked record of a
-target is stored (small arrays); frames are read again for each swap. There is no content gate, encoding or metadata:
-the results are the frames as the processors return them.
+Used by ``benchmarks/quality.py``, ``benchmarks/face_enhancer_quality.py`` and ``scripts/contact_sheet.py``. Models are
+loaded once. Only the linked record of a target is stored (small arrays); frames are read again for each swap. There is
+no content gate, encoding or metadata: the results are the frames as the processors return them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,12 +45,14 @@ from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
+from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 ROOT = Path(__file__).resolve().parent.parent
+FACE_GROUPS = (FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions, FaceMaskOptions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +88,8 @@ class Studio:
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
         self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
-        swapper = self._swapper.options(**{name: models[-1] for name, models in self._swapper.preferences.items()})
-        groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), FaceMaskOptions(), swapper)
-        self._settings = Settings(groups)
+        groups = (*FACE_GROUPS, self._swapper.options)
+        self._settings = Settings(tuple(_with_embedded(group, self._swapper.preferences) for group in groups))
         self.analyser = FaceAnalyser(self._sessions)
         self._requirements = self._swapper.requirements(self._settings)
         measurements = measurements_named(self._requirements.measurements)
@@ -99,6 +101,17 @@ class Studio:
         """Return the face swapper for source images that show one person. Raises NoFaceError, MediaError."""
         tools = ProcessorTools(self._settings, tuple(sources), self._sessions, self.analyser, self._meter, silent)
         return Chain(((self._swapper.prepare(tools), self._requirements),))
+
+    def enhancer(self, model: str) -> Chain:
+        """Return the face enhancer with a model and default settings. Raises ModelError, ProviderError."""
+        (registration,) = registrations(('face_enhancer',))
+        settings = Settings((*(group() for group in FACE_GROUPS), FaceEnhancerOptions(face_enhancer_model=model)))
+        tools = ProcessorTools(settings, (), self._sessions, self.analyser, None, silent)
+        return Chain(((registration.prepare(tools), registration.requirements(settings)),))
+
+    def example(self, model: str) -> Path:
+        """Return the file of an example image of the catalogue. Raises ModelError."""
+        return self._sessions.path(model)
 
     def largest_face(self, picture: Path) -> tuple[PixelFrame, Face]:
         """Return an image and its largest face. Raises NoFaceError, MediaError."""
@@ -171,6 +184,12 @@ class Covers:
         if self._packed is not None:
             return np.unpackbits(self._packed[number], axis=1, count=self._width) * np.uint8(255)
         return np.asarray(self._picture, np.uint8) if self._picture is not None else None
+
+
+def _with_embedded(group: type[Any], preferences: Mapping[str, Sequence[str]]) -> Any:
+    """Return the options of a group, with the embedded model, the last one, for each option that names a model."""
+    names = {field.name for field in fields(group)}
+    return group(**{name: models[-1] for name, models in preferences.items() if name in names})
 
 
 def is_picture(path: Path) -> bool:

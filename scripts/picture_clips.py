@@ -52,13 +52,13 @@ def write_clips(folder: Path, faces: Mapping[str, Still]) -> Iterator[Path]:
     }
     for name, frame in clips.items():
         path = folder / f'{name}.mp4'
-        covers = _encode(path, frame)
+        covers = encode(path, frame)
         if covers:
             np.savez_compressed(folder / 'covers' / f'{name}.npz', covers=np.packbits(np.stack(covers) > 0, axis=2))
         yield path
 
 
-def _view(
+def view_of(
     face: Still, height: float, degrees: float = 0.0, at: tuple[float, float] = (0.5, 0.5)
 ) -> tuple[Picture, Floats]:
     """Return a 640x360 view, with the face ``height`` pixels high at a position (shares), and the landmarks."""
@@ -86,12 +86,12 @@ def _view(
 def _moving(face: Still, number: int) -> Picture:
     phase = 2 * math.pi * number / FRAMES
     at = (0.5 + 0.12 * math.sin(phase), 0.5 + 0.04 * math.sin(2 * phase))
-    return _view(face, FACE * (1 + 0.3 * math.sin(phase)), 8 * math.sin(phase + 1), at)[0]
+    return view_of(face, FACE * (1 + 0.3 * math.sin(phase)), 8 * math.sin(phase + 1), at)[0]
 
 
 def _under_hand(face: Still, number: int) -> Painted:
     phase = 2 * math.pi * number / FRAMES
-    picture, landmarks = _view(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
+    picture, landmarks = view_of(face, FACE, 2 * math.sin(phase), (0.5 + 0.01 * math.sin(phase), 0.5))
     # The hand enters from the lower right, moves up over the mouth and cheek and across the eyes, and leaves.
     way = 3.2 * math.cos(phase)
     return hand(picture, landmarks, face.skin().tolist(), (max(way, -0.2) - 0.2, 0.55 * way))
@@ -99,8 +99,8 @@ def _under_hand(face: Still, number: int) -> Painted:
 
 def _crossing(behind: Still, before: Still, number: int) -> Picture:
     share = number / (FRAMES - 1)
-    under, _ = _view(behind, FACE, 0, (0.55 - 0.10 * share, 0.5))
-    over, landmarks = _view(before, 0.95 * FACE, 3 * math.sin(6 * share), (0.08 + 0.84 * share, 0.55))
+    under, _ = view_of(behind, FACE, 0, (0.55 - 0.10 * share, 0.5))
+    over, landmarks = view_of(before, 0.95 * FACE, 3 * math.sin(6 * share), (0.08 + 0.84 * share, 0.55))
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     centre = (low + high) / 2 - [0, 0.10 * (high[1] - low[1])]
     radii = np.array([0.66, 0.72]) * (high - low)
@@ -113,20 +113,22 @@ def _crossing(behind: Still, before: Still, number: int) -> Picture:
 
 def _small(face: Still, number: int) -> Picture:
     phase = 2 * math.pi * number / FRAMES
-    return _view(face, 46 + 4 * math.sin(phase), 3 * math.sin(phase), (0.5 + 0.15 * math.sin(phase), 0.55))[0]
+    return view_of(face, 46 + 4 * math.sin(phase), 3 * math.sin(phase), (0.5 + 0.15 * math.sin(phase), 0.55))[0]
 
 
-def _encode(path: Path, frame_at: Callable[[int], Picture | Painted]) -> list[Picture]:
+def encode(
+    path: Path, frame_at: Callable[[int], Picture | Painted], frames: int = FRAMES, crf: int = 16
+) -> list[Picture]:
     """Encode the frames with light grain, in BT.709, and return their covers; an interrupted run leaves no file."""
     covers = []
     random = np.random.default_rng(2)
     part = path.with_name(path.name + '.part')
     with av.open(str(part), 'w', format='mp4') as container:
-        stream = container.add_stream('libx264', rate=RATE, options={'crf': '16', 'preset': 'veryfast'})
+        stream = container.add_stream('libx264', rate=RATE, options={'crf': str(crf), 'preset': 'veryfast'})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
         context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
-        for number in range(FRAMES):
+        for number in range(frames):
             grain = random.normal(0, 2, (HEIGHT, WIDTH, 1))
             painted = frame_at(number)
             if isinstance(painted, Painted):

@@ -15,7 +15,9 @@ from quality_measures import (
     is_swapped,
     overpainted,
     own_skin,
+    psnr,
     rim_difference,
+    ssim,
 )
 
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS, load_topology
@@ -195,3 +197,30 @@ def test_holes_are_frames_without_swap_between_swaps():
     assert count_holes([]) == 0
     assert count_holes([3, 4, 5]) == 0
     assert count_holes([3, 5, 8]) == 3
+
+
+def lumas():
+    """Return the luma of a textured image, float32 [64,64]."""
+    return np.random.default_rng(3).normal(120, 30, (64, 64)).clip(0, 255).astype(np.float32)
+
+
+def test_psnr_follows_from_the_mean_squared_error():
+    luma = lumas()
+    assert psnr(luma, luma + 5) == pytest.approx(20 * math.log10(255 / 5), abs=1e-3)
+
+
+def test_ssim_of_equal_pictures_is_1():
+    assert ssim(lumas(), lumas()) == pytest.approx(1, abs=1e-4)
+
+
+def test_ssim_of_flat_pictures_compares_their_brightness():
+    dark, bright = np.full((32, 32), 60, np.float32), np.full((32, 32), 120, np.float32)
+    assert ssim(dark, bright) == pytest.approx((2 * 60 * 120 + 6.5025) / (60**2 + 120**2 + 6.5025), abs=1e-3)
+
+
+def test_ssim_of_a_weaker_texture_compares_the_contrast():
+    luma = lumas()
+    weaker = 120 + 0.5 * (luma - 120)
+    # With equal means and half the contrast, each window has 2 * 0.5 / (1 + 0.25), apart from the constants.
+    assert ssim(luma, weaker) == pytest.approx(0.8, abs=0.03)
+    assert ssim(luma, weaker) == pytest.approx(ssim(weaker, luma), abs=1e-6)
