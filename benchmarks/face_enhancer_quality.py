@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks'), str(ROOT / 'scripts')]
 
 from picture_clips import HEIGHT, WIDTH, encode, view_of  # noqa: E402
+from picture_paint import Painted  # noqa: E402
 from picture_variants import Portrait, blocky, variants, write_png  # noqa: E402
 from quality_measures import BGR_TO_YCC, FaceRuler, Flicker, is_swapped, psnr, ssim  # noqa: E402
 from quality_studio import Shot, Studio, is_picture  # noqa: E402
@@ -64,7 +65,7 @@ MOST_ENLARGED = 1.25
 SWAP_HEIGHTS = (120, 250)
 # The height of the face in the first and in the last frame of a clip, and the number of frames.
 GROWTH, CLIP_FRAMES = (90, 200), 16
-CLIP_FACES = ('portrait', 'group-5', 'A')
+CLIP_FACES: tuple[str, ...] = ('portrait', 'group-5', 'A')
 # The second model needs seconds for a crop, so it gets one of this many cases, and the first frames of one clip.
 SLOW_STEP, SLOW_FRAMES = 13, 5
 LEAST_COSINE, MOST_FLICKER = 0.97, 1.1
@@ -123,8 +124,8 @@ def encoded(picture: Pixels, crf: int = 28) -> Pixels:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='bgr24')))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
-        frames = [frame.to_ndarray(format='bgr24') for frame in container.decode(video=0)]
+    with av.open(buffer) as written:
+        frames = [frame.to_ndarray(format='bgr24') for frame in written.decode(video=0)]
     return np.asarray(frames[1], np.uint8)
 
 
@@ -175,7 +176,8 @@ def painted(face: Portrait, studio: Studio) -> Iterator[Portrait]:
     plain, paint = face.cut(), variants(face, studio.analyser.topology)
     for name in ('dark', 'thinglasses'):
         made = paint[name]()
-        yield Portrait(f'{face.name}-{name}', getattr(made, 'picture', made), plain.landmarks)
+        picture = made.picture if isinstance(made, Painted) else made
+        yield Portrait(f'{face.name}-{name}', picture, plain.landmarks)
 
 
 def still_cases(studio: Studio, portraits: Sequence[Portrait]) -> list[tuple[Portrait, int, str]]:
@@ -255,11 +257,11 @@ class Swaps:
         linked = main_face(shot, landmark_box(cut.landmarks))
         assert linked is not None, f'{face.name} is not linked'
         seen = self._ruler.seen(shot.before, linked.landmarks)
-        unrolled = [self._ruler.unroll(frame, linked.landmarks) for frame in (shot.before, shot.after)]
+        target, result = (self._ruler.unroll(frame, linked.landmarks) for frame in (shot.before, shot.after))
         before = self._studio.embedder.embed(shot.after, linked.landmarks)
         enhance(chain, shot.after, linked)
         after = self._studio.embedder.embed(shot.after, linked.landmarks)
-        return Likeness(source.name, face.name, height, float(before @ after), is_swapped(*unrolled, seen))
+        return Likeness(source.name, face.name, height, float(before @ after), is_swapped(target, result, seen))
 
     def steadiness(self, chain: Chain, name: str, kind: str, frames: int) -> Steadiness:
         """Measure the flicker of a clip of one face, or of a swap in it, before and after enhancement."""
@@ -375,10 +377,9 @@ def main() -> None:
             found[model] = measure(studio, model, cases, swaps)
     summary = {model: summarise(rows) for model, rows in found.items()}
     required = {'psnr_gain': 0, 'ssim_gain': 0, 'cosine': LEAST_COSINE, 'flicker': MOST_FLICKER}
-    record = {'required': required, 'images': digests, 'summary': summary, 'rows': {}}
-    for model, rows in found.items():
-        kinds = ('fidelity', 'likeness', 'steadiness')
-        record['rows'][model] = {kind: [asdict(row) for row in rows[kind]] for kind in kinds}
+    kinds = ('fidelity', 'likeness', 'steadiness')
+    listed = {model: {kind: [asdict(row) for row in rows[kind]] for kind in kinds} for model, rows in found.items()}
+    record = {'required': required, 'images': digests, 'summary': summary, 'rows': listed}
     print(json.dumps(as_json({'required': required, 'summary': summary}), indent=2))
     if given.json:
         given.json.write_text(json.dumps(as_json(record), indent=1) + '\n', encoding='utf-8')
