@@ -93,6 +93,16 @@ class ModelStore:
         """Return the state of the local file; reads the file unless it is large and unchanged."""
         return self.check(model_id).state
 
+    def file_size(self, model_id: str) -> int | None:
+        """Return the size of the local file in bytes without verifying it, None without a file.
+
+        Raises ModelError 'model-unknown'.
+        """
+        try:
+            return (self.weights / self.catalog.entry(model_id).file).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def fetch(self, model_ids: Iterable[str]) -> None:
         """Fetch the models that are missing or damaged, several at a time.
 

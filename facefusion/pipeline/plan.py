@@ -37,7 +37,7 @@ from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
-from facefusion.safety.content_gate import GATE_MODELS
+from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -115,6 +115,11 @@ class Plan:
         return scaled_size(self.target.width, self.target.height, scale)
 
     @property
+    def gate_models(self) -> tuple[str, ...]:
+        """The models of the content gate."""
+        return tuple(name for name in self.models if name in GATE_MODELS)
+
+    @property
     def requirements(self) -> Requirements:
         """The requirements of the chain."""
         return joined(processor.requirements for processor in self.processors)
@@ -179,12 +184,14 @@ def make_plan(
     flag: StopFlag | None = None,
     memory_limit: int | None = None,
     batch: int = 1,
+    voters: Voters = ONLY_EMBEDDED,
 ) -> Plan:
     """Probe target and output and return the plan; write nothing.
 
     ``settings`` has frozen models, without 'auto'. ``workers`` is reduced to fit ``memory_limit`` and the limits of
-    the system; a single worker may still exceed ``memory_limit``. Raises UsageError for missing settings, MediaError
-    for target and sources, OutputError for the output, ResourceError memory-short.
+    the system; a single worker may still exceed ``memory_limit``. ``voters`` are the classifiers of the content gate.
+    Raises UsageError for missing settings, MediaError for target and sources, OutputError for the output,
+    ResourceError memory-short.
     """
     paths, options = settings[PathOptions], settings[OutputOptions]
     target_path, output_path = required_paths(paths)
@@ -204,7 +211,7 @@ def make_plan(
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
-    workers, memory_parts = fitted_memory(size, workers, memory_limit)
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, voters.weight_bytes)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
@@ -218,7 +225,7 @@ def make_plan(
         sources=sources,
         output=output,
         processors=chain,
-        models=_models(settings, sources, chain, needed),
+        models=_models(settings, sources, chain, needed, voters),
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
@@ -266,13 +273,17 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
 
 
 def _models(
-    settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], needed: Requirements
+    settings: Settings,
+    sources: tuple[Path, ...],
+    chain: tuple[PlannedProcessor, ...],
+    needed: Requirements,
+    voters: Voters,
 ) -> tuple[str, ...]:
     models = list[str]()
     if needed.faces or needed.source_faces:
         models += detector_models(settings[FaceDetectorOptions])
         models += landmarker_models(settings[FaceLandmarkerOptions])
-    models += GATE_MODELS
+    models += voters.models
     # The embedder checks that several sources show one person.
     if len(sources) > 1 and needed.mesh:
         models.append(EMBEDDER)

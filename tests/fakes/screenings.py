@@ -38,8 +38,11 @@ class LeftIsYoung:
         return AgeEstimate(bool(landmarks[:, 0].mean() < frame.width / 2), 'a face on the left')
 
 
-def make_screening(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> ContentScreening:
-    """Return a screening that refuses nothing, or only images that a stand-in classifier refuses."""
-    classifier = classifier or BrightIsBad(threshold=2.0)
-    digests = {classifier.model_id: 'ab' * 32}
-    return ContentScreening(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())
+def make_screening(
+    kept: Path, *classifiers, estimator=None, flag: StopFlag | None = None, votes: int = 1
+) -> ContentScreening:
+    """Return a screening that refuses nothing, or only images that enough stand-in classifiers refuse."""
+    classifiers = classifiers or (BrightIsBad(threshold=2.0),)
+    digests = {classifier.model_id: 'ab' * 32 for classifier in classifiers}
+    gate = ContentGate(classifiers, votes)
+    return ContentScreening(gate, estimator, SampleCache(kept), digests, flag or StopFlag())
