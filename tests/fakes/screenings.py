@@ -29,6 +29,18 @@ class BrightIsBad:
         return np.array([image.mean() / 255 for image in images], np.float32)
 
 
+class GreenIsBad(BrightIsBad):
+    """A classifier that scores the mean of green, on a scale from -20 to 20."""
+
+    def __init__(self, threshold: float = 10.5, model_id: str = 'green_is_bad') -> None:
+        super().__init__(threshold, model_id)
+
+    def scores(self, images):
+        with self._lock:
+            self.seen += len(images)
+        return np.array([40 * image[:, :, 1].mean() / 255 - 20 for image in images], np.float32)
+
+
 class LeftIsYoung:
     """An age estimator that estimates every face in the left half of the frame as under 18."""
 

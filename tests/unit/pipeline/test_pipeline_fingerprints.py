@@ -32,6 +32,7 @@ from facefusion.pipeline.plan import make_plan
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.options import ConsentOptions
+from facefusion.safety.voters import ONLY_EMBEDDED, Voters
 from facefusion.settings import resolve
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
@@ -59,12 +60,13 @@ def digests(clip, tmp_path):
         target=clip,
         mark=None,
         batch=1,
+        voters=ONLY_EMBEDDED,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
         settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), EmbeddedModels(), silent)
         for group in groups:
             settings = settings.replace(group)
-        plan = make_plan(settings, workers, segment_frames, batch=batch)
+        plan = make_plan(settings, workers, segment_frames, batch=batch, voters=voters)
         inputs = hash_inputs(plan, models, StopFlag())
         screening = [current or {}, {'ages': 'dd'}]
         return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
@@ -108,6 +110,18 @@ def test_analysis_and_plan_have_separate_digests(digests, clip):
     assert all(each.analysis == first.analysis for each in rendering)
     assert len({each.plan for each in (first, *rendering, *analysing)}) == 12
     assert len({each.analysis for each in (first, *analysing)}) == 5
+
+
+def test_the_classifiers_of_the_content_gate_change_the_plan(digests):
+    weights = {name: name * 2 for name in ('nsfw_1', 'nsfw_2')}
+    plans = [digests()]
+    plans += [digests(models=MODELS | weights, voters=Voters({name: 9})) for name in weights]
+    plans += [digests(models=MODELS | weights, voters=Voters(dict.fromkeys(weights, 9)))]
+    plans += [digests(models=MODELS | weights | {'nsfw_1': 'other'}, voters=Voters({'nsfw_1': 9}))]
+    assert len({each.plan for each in plans}) == 5
+    assert digests(voters=Voters(missing=('nsfw_1',))) == plans[0]
+    # The size of the weights is tuning, and their digest is not.
+    assert digests(models=MODELS | weights, voters=Voters({'nsfw_1': 10**9})) == plans[1]
 
 
 def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):

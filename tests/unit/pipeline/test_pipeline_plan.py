@@ -21,7 +21,10 @@ from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.safety.voters import Voters
 from facefusion.settings import resolve
+
+MB = 1_000_000
 
 
 @pytest.fixture(scope='module')
@@ -79,6 +82,30 @@ def test_a_plan_is_plain_json_and_the_same_every_time(files):
         assert (record['version'], record['kind'], record['processors']) == (1, kind, ['face_swapper'])
         assert record['memory_bytes'] > 1 << 20
         assert (record['work_bytes'] > 0) == (kind == 'video')
+
+
+def test_the_classifiers_of_the_content_gate_are_models_of_the_plan_and_need_memory(files):
+    alone = make_plan(settings(files), 2)
+    assert alone.gate_models == ('open_nsfw',) and not any('content gate' in part for part in alone.memory_parts)
+    voters = Voters({'nsfw_1': 80 * MB, 'nsfw_3': 360 * MB}, ('nsfw_2',))
+    both = make_plan(settings(files), 2, voters=voters)
+    assert both.gate_models == ('open_nsfw', 'nsfw_1', 'nsfw_3')
+    assert set(both.models) - set(alone.models) == {'nsfw_1', 'nsfw_3'}
+    assert both.memory == sum(both.memory_parts.values())
+    assert both.memory - alone.memory == both.memory_parts['classifiers of the content gate'] >= 1.7 * 440 * MB
+    assert both.summary()['models'] == list(both.models)
+
+
+def test_the_classifiers_of_the_content_gate_reduce_the_workers(files):
+    voters = Voters({'nsfw_3': 360 * MB})
+    one, four = (make_plan(settings(files), workers, voters=voters).memory for workers in (1, 4))
+    plan = make_plan(settings(files), 4, memory_limit=four - 1, voters=voters)
+    assert plan.workers < 4 and plan.memory < four
+    assert make_plan(settings(files), 4, memory_limit=one, voters=voters).workers == 1
+    # An image is scored by one worker at a time.
+    (files / 'target.png').write_bytes((files / 'face.png').read_bytes())
+    chosen = settings(files, 'out.png', 'target.png')
+    assert make_plan(chosen, 4, voters=voters).memory == make_plan(chosen, 1, voters=voters).memory
 
 
 def test_planning_writes_nothing(files):
