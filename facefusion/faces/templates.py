@@ -99,16 +99,20 @@ def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int 
     Uses linear interpolation without a filter, like the training of the published networks. The result equals a warp
     of the whole frame, but only the part under the crop is converted to BGR.
     """
-    width, height = size
-    back = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
-    low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 3
-    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-    window = _inside(window, frame)
+    window = crop_window(frame, matrix, size)
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.array([window.x0, window.y0])
     crop = cv2.warpAffine(frame.read(window), shifted, size, flags=cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(crop, np.uint8)
+
+
+def crop_window(frame: Frame, matrix: Matrix, size: tuple[int, int]) -> Window:
+    """Return the window of the frame whose pixels ``crop_frame`` uses."""
+    width, height = size
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
+    low, high = np.floor(corners.min(0)).astype(int) - 2, np.ceil(corners.max(0)).astype(int) + 3
+    return _inside(Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])), frame)
 
 
 def _inside(window: Window, frame: Frame) -> Window:

@@ -21,9 +21,11 @@ def batch_size(providers: Sequence[str]) -> int:
 def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
     """Return the outputs of a network for ``inputs`` [n, ...], all of the same n >= 1, in calls of ``size`` crops.
 
-    The last call is filled with copies of its first crop, so that all calls have one shape and the grouping of the
-    crops does not change the results.
+    A network whose file fixes the number of crops is called with that number. The last call is filled with copies of
+    its first crop, so that all calls have one shape and the grouping of the crops does not change the results.
     """
+    fixed = session.get_inputs()[0].shape[0]
+    size = fixed if isinstance(fixed, int) and fixed > 0 else size
     count = len(next(iter(inputs.values())))
     parts: list[list[NDArray[Any]]] = []
     for start in range(0, count, size):

@@ -37,7 +37,13 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     reach = plan.requirements.neighbours
     neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(frame.untouched(), faces, original=original, neighbours=neighbours)
+        task = FrameTask(
+            frame.untouched(),
+            faces,
+            original=original,
+            neighbours=neighbours,
+            neighbour_faces=(faces,) * len(neighbours),
+        )
         (is_changed,) = run.chain.apply([task])
         # The label and the mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]

@@ -171,7 +171,7 @@ class Plan:
                     'decoded ahead, for each worker': DECODED_AHEAD,
                     'chunks analysed ahead': self.workers,
                     'frames rendered ahead': self.workers + 1,
-                    'linked chunks held': 1,
+                    'linked chunks held': 2,
                 },
             }
         return record

@@ -33,13 +33,13 @@ from facefusion.stopping import StopFlag
 
 
 class LinkedFaces:
-    """The faces of each frame, from linked chunks that are loaded by number; the last loaded chunk stays in memory.
+    """The faces of each frame, from linked chunks that are loaded by number; the last two stay in memory.
 
-    Any number of threads may share it. For ascending frames, each chunk is loaded once.
+    Any number of threads may share it. For ascending frames and their neighbours, each chunk is loaded once.
     """
 
     def __init__(self, load: Callable[[int], LinkedChunk], chunk_frames: int = CHUNK_FRAMES) -> None:
-        self._load = lru_cache(maxsize=1)(load)
+        self._load = lru_cache(maxsize=2)(load)
         self._chunk_frames = chunk_frames
 
     def of(self, frame: int) -> tuple[LinkedFace, ...]:
@@ -169,14 +169,14 @@ class SegmentRendering:
         # The unprocessed frame is also used by other tasks or by another rendering of the same frame.
         is_shared = reach > 0 or self.requirements.original or self.requirements.source_audio
         around = range(shown.source - reach, shown.source + reach + 1) if reach else ()
+        numbers = [min(max(number, timeline.start), timeline.stop - 1) for number in around]
         return FrameTask(
             frame=own.untouched() if is_shared else own,
             faces=self.faces.of(shown.source),
             seconds=timeline.time_of(shown.start),
             original=own.untouched() if self.requirements.original else None,
-            neighbours=tuple(
-                decoded[min(max(number, timeline.start), timeline.stop - 1)].untouched() for number in around
-            ),
+            neighbours=tuple(decoded[number].untouched() for number in numbers),
+            neighbour_faces=tuple(self.faces.of(number) for number in numbers),
         )
 
 

@@ -80,6 +80,9 @@ class FaceReport:
     def message(self, changed_frames: int) -> Message:
         """Return the counts as one line of text; the processors changed ``changed_frames`` frames."""
         text = '; '.join([self._processed_as_text(changed_frames), *self._skipped_as_text()])
+        if self.finds_faces and self.processed and not changed_frames:
+            advice = 'masks leave nothing of the faces, or the options ask for no change'
+            return Message('warn', 'run', f'{text}; no frame was changed: {advice}')
         if not self.finds_faces or self.processed or (changed_frames and not self.faces):
             return Message('info', 'run', text)
         if self.faces:

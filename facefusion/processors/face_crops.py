@@ -32,7 +32,14 @@ class FaceCrop:
 
     def points(self) -> Floats:
         """Return the 68 points of the face in pixels of the crop, float32 [68,2]."""
-        points = self.task.frame.scale.place(sixty_eight_points(self.face.landmarks))
+        return self._placed(sixty_eight_points(self.face.landmarks))
+
+    def landmarks(self) -> Floats:
+        """Return the landmarks of the face with x and y in pixels of the crop, float32 [n,3]."""
+        return np.column_stack([self._placed(self.face.landmarks[:, :2]), self.face.landmarks[:, 2]])
+
+    def _placed(self, points: Floats) -> Floats:
+        points = self.task.frame.scale.place(points)
         return np.asarray(cv2.transform(points[None], self.matrix)[0], np.float32)
 
     def blend(self, crop: Floats | Pixels, mask: Floats, share: float = 1.0) -> bool:
@@ -48,10 +55,11 @@ def face_crops(batch: Sequence[FrameTask], template: str, size: Callable[[Floats
     """
     for turn in range(max((len(task.faces) for task in batch), default=0)):
         chosen = [(number, task) for number, task in enumerate(batch) if turn < len(task.faces)]
-        yield [_crop(number, task, task.faces[turn], template, size) for number, task in chosen]
+        yield [face_crop(number, task, task.faces[turn], template, size) for number, task in chosen]
 
 
-def _crop(number: int, task: FrameTask, face: LinkedFace, template: str, size: Callable[[Floats], int]) -> FaceCrop:
+def face_crop(number: int, task: FrameTask, face: LinkedFace, template: str, size: Callable[[Floats], int]) -> FaceCrop:
+    """Return the crop of one face; see ``face_crops``."""
     # The coordinates of faces are in pixels of the target, but an earlier processor may have enlarged the frame.
     five = task.frame.scale.place(five_points(face.landmarks))
     side = size(five)

@@ -25,8 +25,8 @@ class FrameTask:
     ``frame`` is changed in place or replaced. ``faces`` are the selected faces in the selector's order, in
     pixels of the target. ``seconds`` is the time of the frame since the first output frame. ``original`` is the
     unprocessed target frame; ``neighbours`` are the unprocessed frames around it, in order, with this frame in the
-    middle (the first or last frame of the clip is repeated beyond its ends). ``original`` and
-    ``neighbours`` exist only if a processor requires them.
+    middle (the first or last frame of the clip is repeated beyond its ends), and ``neighbour_faces`` are their selected
+    faces. ``original`` and ``neighbours`` exist only if a processor requires them.
     """
 
     frame: Frame
@@ -34,6 +34,7 @@ class FrameTask:
     seconds: Fraction = Fraction(0)
     original: Frame | None = None
     neighbours: tuple[Frame, ...] = ()
+    neighbour_faces: tuple[Sequence[LinkedFace], ...] = ()
 
 
 class Processor(Protocol):

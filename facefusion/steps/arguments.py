@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
-from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.masks.options import MASK_MODEL_TYPES, MASK_PREFERENCES, FaceMaskOptions
 from facefusion.faces.options import PREFERENCES, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
@@ -41,7 +41,12 @@ STEP_GROUPS: tuple[type, ...] = (
     ConsentOptions,
 )
 # Groups with options for which 'auto' selects a model.
-_MODEL_GROUPS = (FaceDetectorOptions, FaceLandmarkerOptions, *(registration.options for registration in REGISTRATIONS))
+_MODEL_GROUPS = (
+    FaceDetectorOptions,
+    FaceLandmarkerOptions,
+    FaceMaskOptions,
+    *(registration.options for registration in REGISTRATIONS),
+)
 
 
 class FrozenStep(NamedTuple):
@@ -88,7 +93,7 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
 
 def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the models from which 'auto' selects for each option of the processor chain, best first."""
-    preferences: dict[str, tuple[str, ...]] = dict(PREFERENCES)
+    preferences: dict[str, tuple[str, ...]] = {**PREFERENCES, **MASK_PREFERENCES}
     for registration in registrations(settings[ProcessorsOptions].processors):
         preferences |= registration.preferences
     return preferences
@@ -100,7 +105,10 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     preferences, needed = preferences_of(settings), joined(each.requirements(settings) for each in chain)
     settings = _with_mesh(settings, emit) if needed.mesh else settings
     # Models that this chain does not use are frozen without a message.
-    reported = preferences if needed.faces or needed.source_faces else preferences.keys() - PREFERENCES.keys()
+    reported = {key for registration in chain for key in registration.preferences}
+    reported |= PREFERENCES.keys() if needed.faces or needed.source_faces else set()
+    types = settings[FaceMaskOptions].face_mask_types
+    reported -= {key for key, kind in MASK_MODEL_TYPES.items() if kind not in types}
     named, better = [], []
     for group, info in _automatic(settings):
         choice = models.choose(preferences[info.key])
@@ -120,7 +128,7 @@ def _with_mesh(settings: Settings, emit: Emit) -> Settings:
     options = settings[FaceLandmarkerOptions]
     if options.face_landmarker_model in ('auto', 'face_mesh'):
         return settings
-    text = f'--face-landmarker-model {options.face_landmarker_model} is ignored: the swapper mesh_warp needs face_mesh'
+    text = f'--face-landmarker-model {options.face_landmarker_model} is ignored: this chain needs face_mesh'
     emit(Message('warn', 'plan', text))
     return settings.replace(replace(options, face_landmarker_model='face_mesh'))
 

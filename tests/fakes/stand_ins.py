@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -65,8 +67,27 @@ class PassingSession:
     def __init__(self, colour: tuple[float, float, float] | None = None) -> None:
         self._colour = colour
 
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name='target', shape=['n', 3, 'size', 'size'])]
+
     def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         target = feeds['target'].copy()
         if self._colour is not None:
             target[:] = np.array(self._colour, np.float32)[None, :, None, None]
         return [target]
+
+
+def occluder() -> bytes:
+    """Return an occluder that weighs blue, green and red; its output exceeds 0..1, as that of XSeg does."""
+    nodes = [helper.make_node('MatMul', ['input', 'weights'], ['output'])]
+    constants = {'weights': np.array([[1.6], [0.7], [-0.9]], np.float32)}
+    return network_bytes(nodes, [('input', ['n', 256, 256, 3])], [('output', ['n', 256, 256, 1])], constants)
+
+
+def parser() -> bytes:
+    """Return a parser with 19 classes; each weighs red, green and blue in another way."""
+    numbers = np.arange(19, dtype=np.float32)
+    weights = np.stack([np.cos(numbers), np.sin(2 * numbers), np.cos(3 * numbers)], axis=1)
+    nodes = [helper.make_node('Conv', ['input', 'weights'], ['output'], kernel_shape=[1, 1])]
+    constants = {'weights': weights.reshape(19, 3, 1, 1).astype(np.float32)}
+    return network_bytes(nodes, [('input', ['n', 3, 512, 512])], [('output', ['n', 19, 512, 512])], constants)

@@ -20,14 +20,12 @@ from facefusion.processors.face_swapper.neural import prepare
 
 FOLDER = Path(os.environ.get('GOLDEN_PICTURES', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
 PROCESSORS = (['face_swapper'], ['face_debugger'])
-# Options that this version does not support yet, and mask types whose networks are missing.
+# Options that this version does not support yet.
 UNSUPPORTED = (
     'reference',
     '--face-selector-gender',
     '--face-selector-race',
     '--face-selector-age-start',
-    'occlusion',
-    'region',
 )
 # Cases with deliberate differences. In this program detectors get RGB images, as in their training; the
 # swapper's weight is applied to both embeddings after their conversion; images are processed at full size and scaled
@@ -44,14 +42,15 @@ DIFFERENT = (
     'scale_half',
     'odd_size',
 )
-# Items that this program draws differently: it draws the outline of the mesh, and it does not draw the
-# 68 points that are estimated from five.
-OWN_DRAWINGS = ('face-mask', 'face-landmark-68/5')
+# An item that this program draws differently: it does not draw the 68 points that are estimated from five.
+OWN_DRAWINGS = ('face-landmark-68/5',)
 # The defaults of FaceFusion 3.8. The mode 'one' of this program selects the same face as its reference mode.
 DEFAULTS = {
     '--face-selector-mode': 'one',
     '--face-landmarker-model': '2dfan4',
     '--face-mask-types': 'box',
+    '--face-occluder-model': 'xseg_1',
+    '--face-parser-model': 'bisenet_resnet_34',
     '--face-swapper-model': 'hyperswap_1a_256',
 }
 
@@ -67,8 +66,7 @@ def is_wanted(case: dict) -> bool:
     options, is_drawing = case['options'], case['processors'] == ['face_debugger']
     if case['id'] in DIFFERENT or any(word in UNSUPPORTED for word in options):
         return False
-    # Without items, the debugger draws a mask.
-    return not is_drawing or ('--face-debugger-items' in options and not set(OWN_DRAWINGS) & set(options))
+    return not is_drawing or not set(OWN_DRAWINGS) & set(options)
 
 
 CASES = cases()

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.face import Floats
-from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import expand_sides
 
 # Indexes into the 68 points.
@@ -48,29 +47,3 @@ def smoothed(mask: Floats) -> Floats:
     """Return a mask with a soft inner edge: half of a Gaussian of sigma 5."""
     blurred = cv2.GaussianBlur(np.clip(mask, 0, 1), (0, 0), 5)
     return np.asarray((np.clip(blurred, 0.5, 1) - 0.5) * 2, np.float32)
-
-
-class CropMasks:
-    """The selected masks that need no network, for crops of one size."""
-
-    def __init__(self, options: FaceMaskOptions, size: int) -> None:
-        self._size = size
-        self._areas = options.face_mask_areas if 'area' in options.face_mask_types else None
-        self._fixed = np.ones((size, size), np.float32)
-        if 'box' in options.face_mask_types:
-            self._fixed = np.clip(box_mask(size, options.face_mask_blur, options.face_mask_padding), 0, 1)
-
-    def of(self, points: npt.NDArray[np.floating]) -> Floats:
-        """Return the mask of a crop in which the 68 points of the face are at ``points`` [68,2]."""
-        if self._areas is None:
-            return self._fixed
-        return np.minimum(self._fixed, area_mask(self._size, points, self._areas))
-
-
-def ignored_types(options: FaceMaskOptions, model: str) -> tuple[str, ...]:
-    """Return sentences for the user about mask types that have no effect with ``model``."""
-    return tuple(
-        f'the mask type {kind} has no effect with {model}: the {named} mesh works only with mesh_warp'
-        for kind, named in (('occlusion', 'occluder'), ('region', 'parser'))
-        if kind in options.face_mask_types
-    )

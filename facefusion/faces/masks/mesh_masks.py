@@ -16,7 +16,8 @@ import numpy.typing as npt
 from facefusion.faces.atlas import SHIFT, blur, fixed_point, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import MESH_68
-from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.masks.crop_masks import AREA_POINTS
+from facefusion.faces.masks.options import FaceMaskOptions, mesh_types
 from facefusion.faces.options import expand_sides
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
@@ -42,20 +43,12 @@ REGION_SIGMA = 0.008
 # The hair of a brow extends beyond its ring by about this fraction of the atlas.
 BROW_GROWTH = 0.008
 
-# Indexes into the 68 points (peer-models.md section 8).
-_AREA_POINTS = MappingProxyType(
-    {
-        'upper-face': (0, 1, 2, *range(31, 36), *range(14, 27)),
-        'lower-face': (*range(3, 14), *range(31, 36)),
-        'mouth': tuple(range(48, 68)),
-    }
-)
 # Each ring follows the outer edge of a lip and returns along its inner edge. OUTER_LIPS and INNER_LIPS run from corner
 # 0 to corner 10 along the lower lip.
 _UPPER_LIP = (*OUTER_LIPS[10:], OUTER_LIPS[0], INNER_LIPS[0], *reversed(INNER_LIPS[10:]))
 _LOWER_LIP = (*OUTER_LIPS[:11], *reversed(INNER_LIPS[:11]))
 # Texels outside these rings are skin.
-_REGION_RINGS = MappingProxyType(
+REGION_RINGS = MappingProxyType(
     {
         'nose': NOSE,
         'left-eyebrow': BROW_IMAGE_LEFT,
@@ -70,8 +63,8 @@ _REGION_RINGS = MappingProxyType(
 
 
 def uses_occlusion(options: FaceMaskOptions) -> bool:
-    """Whether things that cover the target's face stay in front of it."""
-    return 'occlusion' in options.face_mask_types
+    """Whether the mesh keeps objects that cover the target's face in front of it."""
+    return 'occlusion' in mesh_types(options)
 
 
 def edge_width(options: FaceMaskOptions) -> float:
@@ -95,7 +88,7 @@ def mask_atlas(options: FaceMaskOptions, topology: MeshTopology, size: int) -> F
         mask = np.minimum(mask, _box(options, topology, size))
     if 'area' in options.face_mask_types:
         mask = np.minimum(mask, _areas(options.face_mask_areas, topology, size))
-    if 'region' in options.face_mask_types:
+    if 'region' in mesh_types(options):
         mask = np.minimum(mask, _regions(options.face_mask_regions, topology, size))
     return mask
 
@@ -126,7 +119,7 @@ def _side(inwards: Floats, padding: float, softness: float) -> Floats:
 
 def _areas(areas: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
     """1 in the convex hull of the points of all areas, falling to 0 outside; 0 without areas."""
-    vertices = [MESH_68[number] for area in areas for number in _AREA_POINTS[area]]
+    vertices = [MESH_68[number] for area in areas for number in AREA_POINTS[area]]
     if not vertices:
         return np.zeros((size, size), np.float32)
     outside = np.ones((size, size), np.uint8)
@@ -138,7 +131,7 @@ def _areas(areas: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
 def _regions(regions: tuple[str, ...], topology: MeshTopology, size: int) -> Floats:
     """1 in the chosen regions, with soft borders to the others; skin extends beyond the outline."""
     mask = np.full((size, size), float('skin' in regions), np.float32)
-    for region, ring in _REGION_RINGS.items():
+    for region, ring in REGION_RINGS.items():
         chosen, points = float(region in regions), _texels(ring, topology, size)
         cv2.fillPoly(mask, [points], chosen, shift=SHIFT)
         if ring in (BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT):

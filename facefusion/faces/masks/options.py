@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from facefusion.options import option
 
+MESH = 'mesh'
+# The models from which 'auto' selects, best first; the mesh is embedded.
+MASK_PREFERENCES = MappingProxyType(
+    {'face_occluder_model': ('xseg_1', MESH), 'face_parser_model': ('bisenet_resnet_34', MESH)}
+)
+# The mask type that uses each of these options.
+MASK_MODEL_TYPES = MappingProxyType({'face_occluder_model': 'occlusion', 'face_parser_model': 'region'})
 TYPES = ('box', 'occlusion', 'area', 'region')
 AREAS = ('upper-face', 'lower-face', 'mouth')
 REGIONS = (
@@ -30,18 +36,19 @@ class FaceMaskOptions:
 
     face_occluder_model: str = option(
         'text',
-        'mesh',
+        'auto',
         'model that detects objects in front of a face for the mask type occlusion; mesh compares the skin with its '
-        'surroundings',
+        'surroundings and needs no weights; many: all xseg models together',
         section='face_masker',
-        choices=('mesh',),
+        choices=('auto', 'many', 'mesh', 'xseg_1', 'xseg_2', 'xseg_3'),
     )
     face_parser_model: str = option(
         'text',
-        'mesh',
-        'model that finds the parts of a face for the mask type region; mesh derives them from the landmarks',
+        'auto',
+        'model that finds the parts of a face for the mask type region; mesh derives them from the landmarks and needs '
+        'no weights',
         section='face_masker',
-        choices=('mesh',),
+        choices=('auto', 'bisenet_resnet_18', 'bisenet_resnet_34', 'mesh'),
     )
     face_mask_types: tuple[str, ...] = option(
         'text',
@@ -63,8 +70,8 @@ class FaceMaskOptions:
     face_mask_regions: tuple[str, ...] = option(
         'text',
         REGIONS,
-        'parts to replace with the mask type region; left and right as seen in the image; glasses has no effect, '
-        'because the mesh does not include them',
+        'parts to replace with the mask type region; left and right as seen in the image; the mesh does not find '
+        'glasses',
         section='face_masker',
         is_list=True,
         choices=REGIONS,
@@ -108,15 +115,28 @@ def idle_options(options: FaceMaskOptions) -> tuple[str, ...]:
     )
 
 
-# Catalogue ids of the networks behind each choice of occluder and parser; the mesh needs no network of its own.
-_NETWORKS: Mapping[str, tuple[str, ...]] = MappingProxyType({'mesh': ()})
+def occluders(options: FaceMaskOptions) -> tuple[str, ...]:
+    """Return the catalogue ids of the selected occluders; none for the mesh, or without the mask type occlusion."""
+    return _networks('occlusion', options.face_occluder_model, options)
+
+
+def parsers(options: FaceMaskOptions) -> tuple[str, ...]:
+    """Return the catalogue ids of the selected parser; none for the mesh, or without the mask type region."""
+    return _networks('region', options.face_parser_model, options)
 
 
 def mask_networks(options: FaceMaskOptions) -> tuple[str, ...]:
     """Return the catalogue ids of the networks that the selected mask types need."""
-    chosen = []
-    if 'occlusion' in options.face_mask_types:
-        chosen.append(options.face_occluder_model)
-    if 'region' in options.face_mask_types:
-        chosen.append(options.face_parser_model)
-    return tuple(dict.fromkeys(name for model in chosen for name in _NETWORKS[model]))
+    return occluders(options) + parsers(options)
+
+
+def mesh_types(options: FaceMaskOptions) -> tuple[str, ...]:
+    """Return the selected mask types that are derived from the mesh."""
+    networks = {'occlusion': occluders(options), 'region': parsers(options)}
+    return tuple(kind for kind in options.face_mask_types if networks.get(kind) == ())
+
+
+def _networks(kind: str, model: str, options: FaceMaskOptions) -> tuple[str, ...]:
+    if kind not in options.face_mask_types or model in ('auto', MESH):
+        return ()
+    return ('xseg_1', 'xseg_2', 'xseg_3') if model == 'many' else (model,)

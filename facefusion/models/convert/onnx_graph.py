@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from facefusion.errors import ModelError
+
 OPSET = 18
 # The lowest IR version that supports opset 18, so that older runtimes can read the result.
 IR_VERSION = 8
@@ -57,6 +59,10 @@ class OnnxGraph:
         """Add an int64 vector."""
         return self.weight(np.array(values, np.int64))
 
+    def floats(self, *values: float) -> str:
+        """Add a float32 vector."""
+        return self.weight(np.array(values, np.float32))
+
     def scalar(self, value: float) -> str:
         """Add a float32 scalar."""
         return self.weight(np.array(value, np.float32))
@@ -72,3 +78,13 @@ class OnnxGraph:
     def _new(self, hint: str) -> str:
         self._count += 1
         return f'{hint.lower()}_{self._count}'
+
+
+def unsupported(cause: str) -> ModelError:
+    """Return the error for a graph that the converter cannot express in ONNX."""
+    return ModelError(
+        'convert-unsupported',
+        'the model cannot be converted to ONNX',
+        cause=cause,
+        hint='docs/add-a-model.md explains how to add an operator or a layer',
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from facefusion.errors import ModelError
 
 # The recipe dlib-resnet calls the function convert_dlib_resnet of the module dlib_resnet; other names are analogous.
-RECIPES = ('centerface', 'dlib-resnet', 'tflite')
+RECIPES = ('centerface', 'dlib-resnet', 'ncnn', 'tflite')
 
 
 def convert(recipe: str, source: Path, target: Path, companion: Path | None = None) -> None:

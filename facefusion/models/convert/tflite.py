@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facefusion.models.convert.onnx_graph import OnnxGraph, Shape
-from facefusion.models.convert.tflite_graph import TfliteGraph, unsupported
+from facefusion.models.convert.onnx_graph import OnnxGraph, Shape, unsupported
+from facefusion.models.convert.tflite_graph import TfliteGraph
 from facefusion.models.convert.tflite_operators import OPERATORS, Translation
 
 

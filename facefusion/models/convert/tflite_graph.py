@@ -12,6 +12,7 @@ import numpy as np
 import tflite
 
 from facefusion.errors import ModelError
+from facefusion.models.convert.onnx_graph import unsupported
 
 Array = np.ndarray[Any, Any]
 Options = TypeVar('Options')
@@ -117,16 +118,6 @@ class TfliteGraph:
         # Copy the data, because the buffer may not be aligned for its type.
         data = self._model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
         return np.frombuffer(data, dtypes[tensor.Type()])
-
-
-def unsupported(cause: str) -> ModelError:
-    """Return the error for a graph that the converter cannot express in ONNX."""
-    return ModelError(
-        'convert-unsupported',
-        'the model cannot be converted to ONNX',
-        cause=cause,
-        hint='docs/add-a-model.md explains how to add an operator',
-    )
 
 
 def _densify(shape: tuple[int, ...], values: Array, sparsity: Any) -> Array:

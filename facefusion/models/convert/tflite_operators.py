@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import tflite
 
-from facefusion.models.convert.onnx_graph import OnnxGraph
-from facefusion.models.convert.tflite_graph import Operator, TfliteGraph, unsupported
+from facefusion.models.convert.onnx_graph import OnnxGraph, unsupported
+from facefusion.models.convert.tflite_graph import Operator, TfliteGraph
 
 _TO_FIRST = (0, 3, 1, 2)
 _TO_LAST = (0, 2, 3, 1)

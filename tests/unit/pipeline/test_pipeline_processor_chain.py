@@ -10,6 +10,8 @@ from fakes.pass_through import plan_pass
 from facefusion.events import silent
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
+from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.options import FaceLandmarkerOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.pipeline.processor_chain import Chain, prepare_chain
@@ -104,7 +106,14 @@ def test_the_chain_of_a_plan_has_its_processors_in_order(tmp_path):
     target = tmp_path / 'target.png'
     write_image(PixelFrame(np.zeros((48, 64, 3), np.uint8)), target, 'png', 100, silent)
     plan = plan_pass(target, tmp_path / 'out.png', processors=('face_debugger', 'face_debugger'))
-    tools = ProcessorTools(Settings([FaceDebuggerOptions()]), (), None, FaceFinder(), None, silent)
+    tools = ProcessorTools(
+        Settings([FaceDebuggerOptions(), FaceMaskOptions(), FaceLandmarkerOptions()]),
+        (),
+        None,
+        FaceFinder(),
+        None,
+        silent,
+    )
     chain = prepare_chain(plan, tools)
     assert [(each.name, needed) for each, needed in chain.processors] == [('face_debugger', WITH_FACES)] * 2
     assert chain.processors[0][0] is not chain.processors[1][0]

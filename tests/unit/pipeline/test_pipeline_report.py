@@ -175,3 +175,10 @@ def test_a_report_of_faces_that_are_all_too_small_is_a_warning():
     report = report_of(linked([0, 10], [(Person(100, 100, 28 / BOX), {3})]))
     assert report.message(0).level == 'warn' and '--face-detector' not in report.message(0).text
     assert report_of(linked([0, 10], [(ONE, {3})])).message(1).level == 'info'
+
+
+def test_a_run_whose_masks_leave_nothing_is_reported():
+    report = report_of(linked([0, 10], [(ONE, {3, 4})]))
+    message = report.message(0)
+    assert message.level == 'warn' and 'no frame was changed' in message.text and '2 faces' in message.text
+    assert 'no frame was changed' not in report.message(1).text

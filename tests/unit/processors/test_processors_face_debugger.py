@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import PixelFrame
 from facefusion.processors.face_debugger.options import ITEMS, FaceDebuggerOptions
@@ -19,16 +20,22 @@ from facefusion.processors.face_debugger.process import (
     RED,
     FaceDebugger,
 )
+from facefusion.processors.face_masker import FaceMasker
 from facefusion.processors.processor import FrameTask
 
 GREY = (90, 90, 90)
+BOX = FaceMaskOptions(face_mask_types=('box',), face_mask_blur=0.0)
 PLACE = face_at(200, 150, 60)
+
+
+def debugger(*items, masks=BOX) -> FaceDebugger:
+    return FaceDebugger(FaceDebuggerOptions(items), FaceMasker(masks) if 'face-mask' in items else None)
 
 
 def drawn(items, landmarks=PLACE, *, filled=False, size=(400, 300)) -> PixelFrame:
     frame = PixelFrame(np.full((size[1], size[0], 3), GREY, np.uint8))
     face = LinkedFace(0, landmarks, 0.9, is_filled=filled)
-    FaceDebugger(FaceDebuggerOptions(tuple(items))).process((FrameTask(frame, (face,)),))
+    debugger(*items).process((FrameTask(frame, (face,)),))
     return frame
 
 
@@ -86,10 +93,24 @@ def test_the_box_is_around_the_landmarks_with_its_upper_side_marked():
     assert np.nonzero(upper)[0].max() <= low[1] + 2.5
 
 
-def test_the_mask_is_the_outline():
+def test_the_mask_ends_at_the_outline_of_the_mesh():
     frame = drawn(['face-mask'])
     x, y = np.round(PLACE[OVAL[0], :2]).astype(int)
-    assert tuple(frame.pixels[y, x]) == GREEN
+    assert (frame.pixels[y - 1 : y + 2, x - 1 : x + 2] == GREEN).all(-1).any()
+
+
+def test_the_mask_of_other_landmarks_is_that_of_the_options():
+    points = sixty_eight_points(PLACE)
+    box = np.array([[*PLACE[:, :2].min(0)], [*PLACE[:, :2].max(0)]], np.float32)
+    flat = np.concatenate([points, five_points(PLACE), box, five_points(PLACE)])
+    landmarks = np.pad(flat, ((0, 0), (0, 1))).astype(np.float32)
+    columns = np.nonzero((drawn(['face-mask'], landmarks).pixels != GREY).any(2))[1]
+    frame = PixelFrame(np.full((300, 400, 3), GREY, np.uint8))
+    half = FaceMaskOptions(face_mask_types=('box',), face_mask_blur=0.0, face_mask_padding=(0, 50, 0, 0))
+    debugger('face-mask', masks=half).process((FrameTask(frame, (LinkedFace(0, landmarks, 0.9),)),))
+    halved = np.nonzero((frame.pixels != GREY).any(2))[1]
+    assert abs(halved.min() - columns.min()) <= 1
+    assert np.ptp(halved) == pytest.approx(np.ptp(columns) / 2, abs=3)
 
 
 def test_an_interpolated_face_is_orange():
@@ -99,14 +120,14 @@ def test_an_interpolated_face_is_orange():
 
 def test_without_faces_nothing_is_touched():
     frame = PixelFrame(np.full((300, 400, 3), GREY, np.uint8))
-    FaceDebugger(FaceDebuggerOptions(ITEMS)).process((FrameTask(frame, ()),))
+    debugger(*ITEMS).process((FrameTask(frame, ()),))
     assert not frame.is_touched and colours_of(frame) == set()
 
 
 def test_every_face_of_every_frame_is_drawn():
     frames = [PixelFrame(np.full((300, 400, 3), GREY, np.uint8)) for _ in range(2)]
     faces = [LinkedFace(k, face_at(x, 150, 30), 0.9) for k, x in enumerate((100, 300))]
-    FaceDebugger(FaceDebuggerOptions()).process([FrameTask(frame, faces) for frame in frames])
+    debugger('face-landmark-5/68', 'face-mask').process([FrameTask(frame, faces) for frame in frames])
     for frame in frames:
         columns = np.nonzero((frame.pixels != GREY).any(2))[1]
         assert columns.min() < 100 and columns.max() > 300

@@ -16,13 +16,14 @@ from msgspec import structs
 from facefusion.errors import UsageError
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.masks.crop_masks import CropMasks
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.options import FaceLandmarkerOptions
 from facefusion.faces.recognise import unit
 from facefusion.faces.templates import TEMPLATES, template_matrix
 from facefusion.inference.initializers import last_initializer
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import Contract, load_catalog
+from facefusion.processors.face_masker import FaceMasker
 from facefusion.processors.face_swapper.models import BOOSTS, PUBLISHED, crop_size, networks_of
 from facefusion.processors.face_swapper.neural.identity import SourceIdentity, converter, embedding_identity
 from facefusion.processors.face_swapper.neural.kinds import KINDS
@@ -134,7 +135,7 @@ def test_a_pixel_boost_that_the_model_cannot_do_is_refused():
 
 def test_a_wrong_pixel_boost_is_refused_before_its_models_are_fetched():
     options = FaceSwapperOptions(face_swapper_model='inswapper_128', face_swapper_pixel_boost='256x256')
-    settings = Settings([options, FaceMaskOptions(face_mask_types=('box',))])
+    settings = Settings([options, FaceLandmarkerOptions(), FaceMaskOptions(face_mask_types=('box',))])
     assert FACE_SWAPPER.models(settings) == ('inswapper_128', 'arcface_w600k_r50')
     assert FACE_SWAPPER.requirements(settings) == Requirements(source_faces=True)
     wrong = replace(options, face_swapper_model='simswap_unofficial_512')
@@ -235,7 +236,7 @@ def swap(session, place, *, size=256, frame=None, **masks):
         'arcface_128',
         size,
         SourceIdentity(np.zeros(512, np.float32)),
-        CropMasks(options, size),
+        FaceMasker(options),
         False,
     )
     before = frame.pixels.copy()

@@ -13,6 +13,7 @@ from facefusion.errors import InternalError, NoFaceError
 from facefusion.events import silent
 from facefusion.faces.face import Face, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.options import FaceLandmarkerOptions
 from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
@@ -29,7 +30,12 @@ from facefusion.settings import Settings
 
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
-    [FaceSwapperOptions(face_swapper_model='mesh_warp'), FaceMaskOptions(), FaceDebuggerOptions(('bounding-box',))]
+    [
+        FaceSwapperOptions(face_swapper_model='mesh_warp'),
+        FaceMaskOptions(),
+        FaceLandmarkerOptions(),
+        FaceDebuggerOptions(('bounding-box',)),
+    ]
 )
 
 
@@ -174,7 +180,7 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
     order = []
 
     class Recorder:
-        def render(self, frame, face, nearer):
+        def render(self, frame, face, nearer, limit):
             order.append((face.track, [other.track for other in nearer]))
             return face.track == 1
 

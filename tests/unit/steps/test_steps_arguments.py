@@ -77,11 +77,18 @@ def test_frozen_models_have_names_and_paths_are_absolute(tmp_path, monkeypatch):
 
 
 def test_asked_arguments_still_contain_auto():
-    models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model')
+    masks = ('face_occluder_model', 'face_parser_model')
+    models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model', *masks)
     chosen = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
     step = freeze(chosen, Choosing(is_here=True), silent)
-    assert [step.args[key] for key in models] == ['centerface', 'face_mesh', 'hyperswap_1a_256']
-    assert [step.asked[key] for key in models] == ['centerface', 'auto', 'auto']
+    assert [step.args[key] for key in models] == [
+        'centerface',
+        'face_mesh',
+        'hyperswap_1a_256',
+        'xseg_1',
+        'bisenet_resnet_34',
+    ]
+    assert [step.asked[key] for key in models] == ['centerface', 'auto', 'auto', 'auto', 'auto']
     assert {key: value for key, value in step.asked.items() if key not in models} == {
         key: value for key, value in step.args.items() if key not in models
     }
@@ -147,7 +154,7 @@ def test_a_step_of_facefusion_38_keeps_known_values():
         'output_path': 'o.png',
         'processors': ['face_debugger'],
         'face_detector_model': 'yolo_face',
-        'face_occluder_model': 'xseg_1',
+        'face_occluder_model': 'xseg_9',
         'face_detector_angles': [0, 90],
         'face_selector_race': None,
         'deep_swapper_model': 'iperov/somebody_224',

@@ -11,6 +11,7 @@ from fakes.owners import dead_owner
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import ContentRefused, MediaError, ModelError, OutputError, ResourceError
 from facefusion.events import silent
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.media.frame import PixelFrame
@@ -74,7 +75,7 @@ def test_every_auto_model_gets_a_name_and_is_reported():
     assert (message.level, message.origin) == ('info', 'plan')
     assert message.text == (
         'chosen automatically: face detector model centerface, face landmarker model face_mesh,'
-        ' face swapper model mesh_warp'
+        ' face occluder model mesh, face swapper model mesh_warp'
     )
 
 
@@ -84,7 +85,8 @@ def test_freezing_changes_nothing_else_and_happens_once():
     again = freeze_models(frozen, EMBEDDED, messages.append)
     assert messages == [] and again.as_record() == frozen.as_record()
     changed = {key for key, value in frozen.as_record().items() if value != DEFAULTS.as_record()[key]}
-    assert changed == {'face_detector_model', 'face_landmarker_model', 'face_swapper_model'}
+    masks = {'face_occluder_model', 'face_parser_model'}
+    assert changed == {'face_detector_model', 'face_landmarker_model', 'face_swapper_model', *masks}
     assert 'auto' in DEFAULTS.as_record().values()
 
 
@@ -102,6 +104,23 @@ def test_a_selected_model_is_unchanged():
     assert 'detector' not in messages[0].text
 
 
+@pytest.mark.parametrize(
+    ('types', 'named'),
+    [
+        (('box',), set()),
+        (('box', 'occlusion'), {'occluder'}),
+        (('region',), {'parser'}),
+        (('occlusion', 'area', 'region'), {'occluder', 'parser'}),
+    ],
+)
+def test_mask_models_are_reported_if_their_mask_type_is_selected(types, named):
+    messages = []
+    settings = DEFAULTS.replace(replace(DEFAULTS[FaceMaskOptions], face_mask_types=types))
+    frozen = freeze_models(settings, EMBEDDED, messages.append)
+    assert (frozen[FaceMaskOptions].face_occluder_model, frozen[FaceMaskOptions].face_parser_model) == ('mesh', 'mesh')
+    assert {word for word in ('occluder', 'parser') if word in messages[0].text} == named
+
+
 def test_better_models_are_reported():
     class Poor:
         def choose(self, preferred):
@@ -110,7 +129,7 @@ def test_better_models_are_reported():
     messages = []
     freeze_models(DEFAULTS.replace(ProcessorsOptions(('face_debugger',))), Poor(), messages.append)
     assert [message.level for message in messages] == ['info', 'info']
-    assert '`facefusion models fetch large_centerface large_face_mesh`' in messages[1].text
+    assert '`facefusion models fetch large_centerface large_face_mesh large_mesh`' in messages[1].text
 
 
 def test_workers_are_as_requested_or_one_per_core():

@@ -22,6 +22,7 @@ from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
 from facefusion.faces.skin import BGR_TO_YCC, SkinMeter, linked_skin
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
+from facefusion.processors.face_swapper.mesh_warp.network_masks import Limit
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
 from facefusion.processors.face_swapper.mesh_warp.relight import Relight, Relighter, paint, turning
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
@@ -61,9 +62,12 @@ class MeshWarp:
         self._relighter = Relighter(source, meter)
         self._opacity = Opacity(source, meter, options or FaceMaskOptions())
 
-    def render(self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = ()) -> bool:
+    def render(
+        self, frame: Frame, face: LinkedFace, nearer: Sequence[LinkedFace] = (), limit: Limit | None = None
+    ) -> bool:
         """Swap ``face`` in ``frame``, except where ``nearer`` faces cover it; return whether anything changed.
 
+        ``limit`` returns a factor of the opacity, from the painted window; see ``network_masks``.
         Faces that are too small (``is_large_enough``) or outside the frame stay unchanged.
         """
         skin = linked_skin(face.values)
@@ -86,8 +90,13 @@ class MeshWarp:
         if self._opacity.sees_occlusion:
             opacity *= _behind(before, _look_up(relight.bare, surface), size)
         painted = self._paint(surface, relight, before)
-        change = cv2.multiply(cv2.subtract(painted, before, dtype=cv2.CV_32F), cv2.merge([opacity] * 3))
-        frame.write(window, np.asarray(cv2.add(before, change, dtype=cv2.CV_8U), np.uint8), before)
+        after = _blend(before, painted, opacity)
+        if limit is not None:
+            opacity *= limit(window, after)
+            if float(opacity.max()) < 1 / 255:
+                return False
+            after = _blend(before, painted, opacity)
+        frame.write(window, after, before)
         return True
 
     def _surface(self, landmarks: Floats, window: Window) -> Surface:
@@ -118,6 +127,11 @@ class MeshWarp:
         """Return the opacity of the source in the window, float32 [h,w] in 0..1."""
         fixed = _look_up(_at_size(self._opacity.fixed, surface.extent, -0.5), surface, border=cv2.BORDER_CONSTANT)
         return np.asarray(fixed * _look_up(moving, surface) * surface.outline * np.float32(1 / 255), np.float32)
+
+
+def _blend(before: Pixels, painted: Floats, opacity: Floats) -> Pixels:
+    change = cv2.multiply(cv2.subtract(painted, before, dtype=cv2.CV_32F), cv2.merge([opacity] * 3))
+    return np.asarray(cv2.add(before, change, dtype=cv2.CV_8U), np.uint8)
 
 
 def _behind(pixels: Pixels, bare: Floats, size: float) -> Floats:

@@ -15,6 +15,7 @@ from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.masks.options import FaceMaskOptions, idle_options
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import PixelFrame, Window
+from facefusion.processors.face_swapper.mesh_warp.network_masks import NetworkMasks, prepare_network_masks
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
@@ -35,17 +36,21 @@ class MeshSwapper:
 
     name = 'face_swapper'
 
-    def __init__(self, warp: MeshWarp, topology: MeshTopology) -> None:
+    def __init__(self, warp: MeshWarp, topology: MeshTopology, masks: NetworkMasks | None = None) -> None:
         self._warp = warp
         self._topology = topology
+        self._masks = masks
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Swap every face of every frame of the batch."""
         return [self._swap(task) for task in batch]
 
     def _swap(self, task: FrameTask) -> bool:
-        pairs = find_nearer(self._topology, task.faces)
-        return sum(self._warp.render(task.frame, face, nearer) for face, nearer in pairs) > 0
+        changed = False
+        for face, nearer in find_nearer(self._topology, task.faces):
+            limit = self._masks.limit(task, face) if self._masks is not None else None
+            changed |= self._warp.render(task.frame, face, nearer, limit)
+        return changed
 
 
 def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
@@ -66,7 +71,7 @@ def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     masks = tools.settings[FaceMaskOptions]
     for text in (*source.flaws, *idle_options(masks)):
         tools.emit(Message('warn', 'face_swapper', text))
-    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology)
+    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology, prepare_network_masks(masks, tools))
 
 
 def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) -> list[SourceView]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from facefusion.events import Message
 from facefusion.faces.face import Floats
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.masks.crop_masks import CropMasks, ignored_types
 from facefusion.faces.masks.options import FaceMaskOptions, idle_options
 from facefusion.faces.recognise import SAME_PERSON, ArcFace, unit
 from facefusion.inference.initializers import last_initializer
+from facefusion.processors.face_masker import prepare_masker
 from facefusion.processors.face_swapper.models import PUBLISHED, RECOGNISER, crop_size
 from facefusion.processors.face_swapper.neural.identity import (
     SourceIdentity,
@@ -37,10 +37,10 @@ def prepare_neural(tools: ProcessorTools) -> NeuralSwapper:
     network = SwapNetwork(tools.sessions.session(name), contract, tools.batch)
     faces = find_source_faces(tools, SMALLEST_SOURCE_FACE)
     identity = _identity(tools, network, _selected(faces, options.face_swapper_source_mode), options)
-    for text in (*idle_options(masks), *ignored_types(masks, name)):
+    for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
-    matches = options.face_swapper_color == 'match'
-    return NeuralSwapper(network, contract.template, size, identity, CropMasks(masks, size), matches)
+    masker = prepare_masker(masks, tools, contract.template, 'face_swapper')
+    return NeuralSwapper(network, contract.template, size, identity, masker, options.face_swapper_color == 'match')
 
 
 def _selected(faces: Sequence[SourceFace], mode: str) -> Sequence[SourceFace]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facefusion.faces.face import Floats
-from facefusion.faces.masks.crop_masks import CropMasks
-from facefusion.processors.face_crops import FaceCrop, face_crops
+from facefusion.processors.face_crops import face_crops
+from facefusion.processors.face_masker import FaceMasker
 from facefusion.processors.face_swapper.color_match import match_color
 from facefusion.processors.face_swapper.neural.identity import SourceIdentity
 from facefusion.processors.face_swapper.neural.network import SwapNetwork
@@ -19,14 +18,20 @@ class NeuralSwapper:
     name = 'face_swapper'
 
     def __init__(
-        self, network: SwapNetwork, template: str, size: int, identity: SourceIdentity, masks: CropMasks, matches: bool
+        self,
+        network: SwapNetwork,
+        template: str,
+        size: int,
+        identity: SourceIdentity,
+        masker: FaceMasker,
+        matches: bool,
     ) -> None:
         """``size``: side of the crop in pixels, a multiple of the network's. ``matches``: whether to match colours."""
         self._network = network
         self._template = template
         self._size = size
         self._identity = identity
-        self._masks = masks
+        self._masker = masker
         self._matches = matches
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
@@ -35,10 +40,8 @@ class NeuralSwapper:
         for crops in face_crops(batch, self._template, lambda five: self._size):
             sources = [self._identity.source_for(crop.task.frame, crop.five) for crop in crops]
             results = self._network.swap([crop.pixels for crop in crops], sources)
-            for crop, result in zip(crops, results, strict=True):
-                changed[crop.number] |= self._paste(crop, result)
+            masks = self._masker.masks(crops, results)
+            for crop, result, mask in zip(crops, results, masks, strict=True):
+                colours = match_color(result, crop.pixels) if self._matches else result
+                changed[crop.number] |= crop.blend(colours, mask)
         return changed
-
-    def _paste(self, crop: FaceCrop, result: Floats) -> bool:
-        colours = match_color(result, crop.pixels) if self._matches else result
-        return crop.blend(colours, self._masks.of(crop.points()))
