@@ -69,16 +69,15 @@ def _print_plans(invocation: Invocation, steps: list[FrozenStep], emit: Emit) ->
     """Print the plan of each step as a line of JSON."""
     tune_process()
     from facefusion.jobs.steps import new_step
-    from facefusion.safety.voters import find_voters
     from facefusion.steps.step_run import plan_step
     from facefusion.steps.step_work import step_settings
 
-    voters = find_voters(invocation.model_store(emit))
+    store = invocation.model_store(emit)
     for args in (step.args for step in steps):
         settings = step_settings(
             invocation.settings, new_step(args), str(args['target_path']), str(args['output_path']), emit
         )
-        print(json.dumps(plan_step(settings, voters, emit).summary()))
+        print(json.dumps(plan_step(settings, store, emit).summary()))
     return 0
 
 

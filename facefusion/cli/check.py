@@ -68,8 +68,7 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
 
     store = invocation.model_store(emit, flag)
     voters = find_voters(store)
-    if voters.published:
-        emit(Message('info', 'check', voters.words))
+    emit(voters.message('check'))
     store.fetch(voters.models)
     sessions = open_sessions(store, invocation.settings[ExecutionOptions])
     scores = RunFolders(invocation.jobs_path(), None).content_scores()

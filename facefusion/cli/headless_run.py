@@ -47,14 +47,13 @@ def _print_plan(invocation: Invocation) -> int:
     """Print only the plan on stdout: one JSON document, or one line with ``--progress json``."""
     tune_process()
     from facefusion.events import EVENT_VERSION
-    from facefusion.safety.voters import find_voters
     from facefusion.steps.step_run import memory_limit, plan_step
 
     console = invocation.settings[ConsoleOptions]
     quiet = invocation.settings.replace(replace(console, progress='none'))
     emit = replace(invocation, settings=quiet).emit()
-    voters = find_voters(invocation.model_store(emit))
-    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), voters, emit)
+    store = invocation.model_store(emit)
+    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), store, emit)
     limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'

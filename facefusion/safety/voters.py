@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from facefusion.events import Message
 
 if TYPE_CHECKING:
     from facefusion.models.store import ModelStore
@@ -18,12 +19,9 @@ GATE_MODELS = (EMBEDDED, *PUBLISHED)
 
 @dataclass(frozen=True, slots=True)
 class Voters:
-    """The classifiers of a run: ``published`` are the sizes in bytes of the present weights by model id.
+    """The classifiers of a run: ``published`` are those with weights on this machine, ``missing`` those without."""
 
-    ``missing`` are the published classifiers without weights on this machine.
-    """
-
-    published: Mapping[str, int] = field(default_factory=dict)
+    published: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
@@ -32,15 +30,14 @@ class Voters:
         return EMBEDDED, *self.published
 
     @property
-    def weight_bytes(self) -> int:
-        """The size of the published weights."""
-        return sum(self.published.values())
-
-    @property
     def words(self) -> str:
         """The classifiers that vote, and the missing ones, for a message."""
         absent = f'; not on this machine: {", ".join(self.missing)}' if self.missing else ''
         return f'the content gate uses {", ".join(self.models)}{absent}'
+
+    def message(self, origin: str) -> Message:
+        """Return the message of a command; it is only for debugging when the embedded classifier is alone."""
+        return Message('info' if self.published else 'debug', origin, self.words)
 
 
 ONLY_EMBEDDED = Voters()
@@ -52,6 +49,5 @@ def find_voters(store: ModelStore) -> Voters:
     A damaged file counts as present, so that it is repaired or ends the run instead of losing its vote.
     """
     known = [model_id for model_id in PUBLISHED if model_id in store.catalog]
-    sizes = {model_id: store.file_size(model_id) for model_id in known}
-    present = {model_id: size for model_id, size in sizes.items() if size is not None}
+    present = tuple(model_id for model_id in known if store.file_size(model_id) is not None)
     return Voters(present, tuple(model_id for model_id in known if model_id not in present))

@@ -52,7 +52,7 @@ from facefusion.provenance.watermarking import Watermarks
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
 from facefusion.safety.sample_cache import model_digests
-from facefusion.safety.voters import Voters, find_voters
+from facefusion.safety.voters import find_voters
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
@@ -109,14 +109,23 @@ def worker_count(settings: Settings) -> int:
     return asked or min(cores, MOST_WORKERS)
 
 
-def plan_step(settings: Settings, voters: Voters, emit: Emit, flag: StopFlag | None = None) -> Plan:
-    """Return the plan of a step with frozen models, and emit remarks on it. Raises the errors of ``make_plan``."""
-    limit = memory_limit(settings)
-    plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=limit, voters=voters)
+def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag | None = None) -> Plan:
+    """Return the plan of a step with frozen models, and emit remarks on it; nothing is fetched.
+
+    Raises the errors of ``make_plan``.
+    """
+    voters = find_voters(store)
+    plan = make_plan(
+        settings,
+        worker_count(settings),
+        flag=flag,
+        memory_limit=memory_limit(settings),
+        voters=voters,
+        weight_bytes=store.published_bytes,
+    )
     for level, remark in _remarks(plan, settings):
         emit(Message(level, 'plan', remark))
-    if voters.published:
-        emit(Message('info', 'plan', voters.words))
+    emit(voters.message('plan'))
     return plan
 
 
@@ -247,7 +256,7 @@ def _frozen_plan(settings: Settings, environment: StepEnvironment, emit: Emit, f
     """Return the settings with frozen models, and their plan; emit the messages only if planning succeeds."""
     notes: list[Event] = []
     settings = freeze_models(settings, environment.models, notes.append)
-    plan = plan_step(settings, find_voters(environment.store), notes.append, flag)
+    plan = plan_step(settings, environment.store, notes.append, flag)
     for note in notes:
         emit(note)
     return settings, plan

@@ -147,12 +147,12 @@ def test_a_dry_run_plans_with_the_classifiers_of_this_machine(machine, images, t
     words = ('headless-run', *DRAW, '-t', images['black'], '-o', tmp_path / 'out.png', '--dry-run')
     machine.has('nsfw_1')
     plan = json.loads(machine(*words).out)
-    assert set(plan['models']) == {*NEEDED, 'nsfw_1'} and plan['memory_parts']['classifiers of the content gate'] > 0
+    assert set(plan['models']) == {*NEEDED, 'nsfw_1'} and plan['memory_parts']['published models'] > 0
     batch = ('batch-run', *DRAW, '-t', str(tmp_path / 'bl*.png'), '-o', str(tmp_path / '{target_name}-o.png'))
     assert all('nsfw_1' in json.loads(line)['models'] for line in machine(*batch, '--dry-run').out.splitlines())
     machine.has()
     plan = json.loads(machine(*words).out)
-    assert set(plan['models']) == {*NEEDED} and 'classifiers of the content gate' not in plan['memory_parts']
+    assert set(plan['models']) == {*NEEDED} and 'published models' not in plan['memory_parts']
 
 
 def test_the_credentials_name_no_classifier_of_the_gate(machine, images, tmp_path):
@@ -162,17 +162,37 @@ def test_the_credentials_name_no_classifier_of_the_gate(machine, images, tmp_pat
     assert 'centerface' in shown and not any(name in shown for name in ('nsfw', 'open_nsfw'))
 
 
-@pytest.mark.parametrize('command', ['check', 'run'])
-def test_a_damaged_classifier_ends_the_command(machine, images, tmp_path, command):
+def changed(data: bytes) -> bytes:
+    """The same number of bytes, one of them changed."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+DAMAGES = {'changed': changed, 'cut': lambda data: data[:-1], 'empty': lambda data: b''}
+
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_classifier_ends_every_command(machine, images, tmp_path, damage):
     machine.has('nsfw_1', 'nsfw_2')
-    data = bytearray((machine.weights / 'nsfw_2.onnx').read_bytes())
-    data[len(data) // 2] ^= 1
-    (machine.weights / 'nsfw_2.onnx').write_bytes(data)
-    result = (
-        machine('check', images['black']) if command == 'check' else machine.run(images['black'], tmp_path / 'o.png')
-    )
-    assert result.code == 6 and '[model-damaged]' in result.err and 'nsfw_2' in result.err
-    assert 'models fetch nsfw_2' in result.err and not (tmp_path / 'o.png').exists()
+    path, output = machine.weights / 'nsfw_2.onnx', tmp_path / 'o.png'
+    path.write_bytes(damage(path.read_bytes()))
+    results = [machine('check', images['black']), machine.run(images['black'], output)]
+    for result in results:
+        assert result.code == 6 and '[model-damaged]' in result.err and 'models fetch nsfw_2' in result.err
+    # A batch exits with 1 when any of its files fails.
+    result = machine('batch-run', *DRAW, '-t', images['black'], '-o', output)
+    assert result.code == 1 and '[model-damaged]' in result.err
+    make_job(machine, images['black'], output)
+    result = machine('job-run', 'j')
+    assert result.code == 6 and '[model-damaged]' in result.err and not output.exists()
+
+
+def test_a_batch_is_judged_by_the_classifiers_of_this_machine(machine, images, tmp_path):
+    machine.has('nsfw_1')
+    batch = ('batch-run', *DRAW, '-t', tmp_path / '*.png', '-o', tmp_path / 'out' / '{target_name}.png')
+    result = machine(*batch)
+    assert result.code == 1 and '[content-refused]' in result.err
+    assert {path.stem for path in (tmp_path / 'out').iterdir()} == {'green', 'blue', 'black'}
 
 
 def test_scores_of_other_classifiers_are_not_used_when_weights_appear_or_vanish(machine, images):

@@ -22,8 +22,8 @@ from facefusion.pipeline.resources import (
     check_start,
     check_threads,
     lowest_room,
-    memory_of_classifiers,
     memory_of_image,
+    memory_of_published,
     memory_of_video,
     return_freed_memory,
 )
@@ -59,9 +59,9 @@ def test_memory_grows_with_pixels_depth_workers_and_encoder_frames():
     assert image(10**6, 10**6) < image(10**6, 4 * 10**6) < image(10**8, 10**8)
 
 
-def test_memory_of_classifiers_grows_with_their_weights_and_the_workers():
-    assert memory_of_classifiers(0, 8) == {}
-    one, more, larger = (sum(memory_of_classifiers(*facts).values()) for facts in ((1000, 1), (1000, 8), (4000, 1)))
+def test_memory_of_published_models_grows_with_their_weights_and_the_workers():
+    assert memory_of_published(0, 8) == {}
+    one, more, larger = (sum(memory_of_published(*facts).values()) for facts in ((1000, 1), (1000, 8), (4000, 1)))
     assert 2000 < one < more < 8 * one and larger == 4 * one
 
 
