@@ -168,7 +168,7 @@ def _check_models(invocation: Invocation) -> Iterator[Finding]:
         fact = f'fetched when needed: {", ".join(states["missing"])}'
         yield Finding('models', 'warn' if offline else 'ok', fact, advice)
     if 'damaged' in states:
-        advice = 'run `facefusion models fetch`'
+        advice = f'run `facefusion models fetch {" ".join(states["damaged"])}`'
         yield Finding('models', 'fail', f'damaged: {", ".join(states["damaged"])}', advice)
 
 

@@ -73,9 +73,12 @@ def network_input(image: Pixels, contract: Contract) -> Values:
     left, top = (width - inner_width) // 2, (height - inner_height) // 2
     canvas = np.zeros((height, width, 3), np.uint8)
     canvas[top : top + inner_height, left : left + inner_width] = cv2.resize(image, (inner_width, inner_height))
-    rgb = canvas[:, :, ::-1].astype(np.float32) / 255
-    normalised = (rgb - np.array(contract.mean, np.float32)) / np.array(contract.std, np.float32)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None], np.float32)
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (contract.mean, contract.std))
+    rgb = canvas[:, :, ::-1].transpose(2, 0, 1).astype(np.float32, order='C')
+    rgb /= 255
+    rgb -= mean
+    rgb /= std
+    return rgb[None]
 
 
 def _highest_class(output: Values) -> float:

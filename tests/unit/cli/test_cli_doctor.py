@@ -113,7 +113,9 @@ def test_the_classifiers_of_the_content_gate_are_named(diagnose, tmp_path):
     (finding,) = found['content gate']
     assert finding['fact'] == 'the content gate uses open_nsfw, nsfw_2; not on this machine: nsfw_1, nsfw_3'
     assert finding['advice'] == 'run `facefusion models fetch nsfw_1 nsfw_3`'
-    assert code == 1 and any(each['fact'] == 'damaged: nsfw_2' for each in found['models'])
+    assert code == 1
+    (damaged,) = [each for each in found['models'] if each['state'] == 'fail']
+    assert (damaged['fact'], damaged['advice']) == ('damaged: nsfw_2', 'run `facefusion models fetch nsfw_2`')
 
 
 def test_missing_models_are_a_warning_only_offline(diagnose):
