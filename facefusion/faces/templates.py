@@ -93,16 +93,29 @@ def template_matrix(points: npt.NDArray[np.floating], template: str, size: int) 
     return np.asarray(matrix, np.float64)
 
 
-def crop_frame(frame: Frame, matrix: Matrix, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> Pixels:
+def resized_matrix(matrix: Matrix, factor: float) -> Matrix:
+    """Return the matrix to a crop after the crop was resized by ``factor``; integer coordinates are pixel centres."""
+    resized = matrix * factor
+    resized[:, 2] += (factor - 1) / 2
+    return resized
+
+
+def crop_frame(
+    frame: Frame,
+    matrix: Matrix,
+    size: tuple[int, int],
+    border: int = cv2.BORDER_REPLICATE,
+    interpolation: int = cv2.INTER_LINEAR,
+) -> Pixels:
     """Return the crop uint8 HxWx3 BGR that ``matrix`` maps from frame pixels; ``size`` is its width and height.
 
-    Uses linear interpolation without a filter, like the training of the published networks. The result equals a warp
-    of the whole frame, but only the part under the crop is converted to BGR.
+    The default is linear interpolation without a filter, as in the training of the published networks. The result
+    equals a warp of the whole frame, but only the part under the crop is converted to BGR.
     """
     window = crop_window(frame, matrix, size)
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ np.array([window.x0, window.y0])
-    crop = cv2.warpAffine(frame.read(window), shifted, size, flags=cv2.INTER_LINEAR, borderMode=border)
+    crop = cv2.warpAffine(frame.read(window), shifted, size, flags=interpolation, borderMode=border)
     return np.asarray(crop, np.uint8)
 
 
@@ -130,14 +143,10 @@ def blend_crop(
     crop: HxWx3 BGR in 0..255, of any dtype. mask: float32 HxW in 0..1. matrix: from frame pixels to the crop. share:
     the weight of the result, 0..1, against the frame before. Only the window under the crop is read and written.
     """
-    height, width = mask.shape
-    back = cv2.invertAffineTransform(matrix)
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
-    low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
-    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
-    if window.is_empty:
+    under = _under_crop(frame, matrix, mask.shape)
+    if under is None:
         return False
-    back[:, 2] -= (window.x0, window.y0)
+    window, back = under
     size = (window.width, window.height)
     opacity = np.clip(cv2.warpAffine(mask, back, size), 0, 1)[..., None]
     if share * float(opacity.max()) < LEAST_OPACITY:
@@ -149,3 +158,34 @@ def blend_crop(
         blended = np.asarray(cv2.addWeighted(before, 1 - share, blended, share, 0), np.uint8)
     frame.write(window, blended, before)
     return True
+
+
+def add_crop(frame: Frame, difference: Floats, matrix: Matrix) -> bool:
+    """Add a crop of differences to the frame; return whether any pixel changed.
+
+    difference: float32 HxWx3 BGR in levels of 255, 0 at its border. matrix: from frame pixels to the crop.
+    """
+    under = _under_crop(frame, matrix, difference.shape)
+    if under is None:
+        return False
+    window, back = under
+    before = frame.read(window)
+    added = cv2.warpAffine(difference, back, (window.width, window.height))
+    result = np.clip(np.rint(before + added), 0, 255).astype(np.uint8)
+    if np.array_equal(result, before):
+        return False
+    frame.write(window, result, before)
+    return True
+
+
+def _under_crop(frame: Frame, matrix: Matrix, shape: tuple[int, ...]) -> tuple[Window, Matrix] | None:
+    """Return the window of the frame under a crop HxW, and the matrix from the crop to the window; None outside."""
+    height, width = shape[:2]
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ back[:, :2].T + back[:, 2]
+    low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
+    window = Window(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.width, frame.height)
+    if window.is_empty:
+        return None
+    back[:, 2] -= (window.x0, window.y0)
+    return window, np.asarray(back, np.float64)

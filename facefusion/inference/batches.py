@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 # Batches are used on accelerators, where a call costs more than a crop; on a CPU batches save no time (design.md
 # section 2).
 ACCELERATOR_BATCH = 8
+_NOTHING: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 def batch_size(providers: Sequence[str]) -> int:
@@ -18,9 +20,12 @@ def batch_size(providers: Sequence[str]) -> int:
     return 1 if providers[0] == 'cpu' else ACCELERATOR_BATCH
 
 
-def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> list[NDArray[Any]]:
+def run_batched(
+    session: Any, inputs: dict[str, NDArray[Any]], size: int, shared: Mapping[str, NDArray[Any]] = _NOTHING
+) -> list[NDArray[Any]]:
     """Return the outputs of a network for ``inputs`` [n, ...], all of the same n >= 1, in calls of ``size`` crops.
 
+    ``shared`` are inputs that are the same for all crops, and that every call gets unchanged.
     A network whose file fixes the number of crops is called with that number. The last call is filled with copies of
     its first crop, so that all calls have one shape and the grouping of the crops does not change the results.
     """
@@ -33,5 +38,5 @@ def run_batched(session: Any, inputs: dict[str, NDArray[Any]], size: int) -> lis
         filled = min(size, count - start)
         if filled < size:
             batch = {name: np.concatenate([v, np.repeat(v[:1], size - filled, axis=0)]) for name, v in batch.items()}
-        parts.append([output[:filled] for output in session.run(None, batch)])
+        parts.append([output[:filled] for output in session.run(None, {**batch, **shared})])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]

@@ -10,9 +10,10 @@ import numpy as np
 
 from facefusion.faces.face import Floats, LinkedFace
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
-from facefusion.faces.templates import Matrix, blend_crop, crop_frame, template_matrix
+from facefusion.faces.templates import Matrix, add_crop, blend_crop, crop_frame, resized_matrix, template_matrix
 from facefusion.media.planes import Pixels
 from facefusion.processors.processor import FrameTask
+from facefusion.processors.registration import is_large_enough
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +44,14 @@ class FaceCrop:
         return np.asarray(cv2.transform(points[None], self.matrix)[0], np.float32)
 
     def blend(self, crop: Floats | Pixels, mask: Floats, share: float = 1.0) -> bool:
-        """Paste ``crop`` into the frame; see ``blend_crop``."""
-        return blend_crop(self.task.frame, crop, mask, self.matrix, share)
+        """Paste ``crop`` into the frame; see ``blend_crop``. It covers the same part at any size."""
+        matrix = resized_matrix(self.matrix, mask.shape[0] / self.pixels.shape[0])
+        return blend_crop(self.task.frame, crop, mask, matrix, share)
+
+    def add(self, difference: Floats) -> bool:
+        """Add ``difference`` to the frame; see ``add_crop``. It covers the same part at any size."""
+        matrix = resized_matrix(self.matrix, difference.shape[0] / self.pixels.shape[0])
+        return add_crop(self.task.frame, difference, matrix)
 
 
 def face_crops(batch: Sequence[FrameTask], template: str, size: Callable[[Floats], int]) -> Iterator[list[FaceCrop]]:
@@ -52,10 +59,12 @@ def face_crops(batch: Sequence[FrameTask], template: str, size: Callable[[Floats
 
     The faces of a frame follow one after another, because they may overlap: the crop of a face contains the results of
     the faces before it. ``size`` returns the side of the crop in pixels for the five points of a face in the frame.
+    Faces that are too small (``is_large_enough``) are left out, because frames with only such faces get no mark.
     """
-    for turn in range(max((len(task.faces) for task in batch), default=0)):
-        chosen = [(number, task) for number, task in enumerate(batch) if turn < len(task.faces)]
-        yield [face_crop(number, task, task.faces[turn], template, size) for number, task in chosen]
+    faces = [[face for face in task.faces if is_large_enough(face)] for task in batch]
+    for turn in range(max((len(each) for each in faces), default=0)):
+        chosen = [number for number, each in enumerate(faces) if turn < len(each)]
+        yield [face_crop(number, batch[number], faces[number][turn], template, size) for number in chosen]
 
 
 def face_crop(number: int, task: FrameTask, face: LinkedFace, template: str, size: Callable[[Floats], int]) -> FaceCrop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -11,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 MIX = np.array([[0.7, 0.2, 0.05], [0.1, 0.6, 0.25], [0.15, 0.05, 0.75]], np.float32)
 # The factor by which a network multiplies the mean of the weighted source before adding it to its output.
 SOURCE_GAIN = 0.1
+# An enhancer stretches the mixed colours beyond -1..1 and adds its weight, multiplied by this factor.
+STRETCH, WEIGHT_GAIN = 1.4, 0.3
 
 
 def source_weights(count: int) -> np.ndarray:
@@ -19,9 +22,12 @@ def source_weights(count: int) -> np.ndarray:
 
 
 def network_bytes(nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> bytes:
-    """Return an ONNX file; ``inputs`` and ``outputs`` are (name, shape)."""
+    """Return an ONNX file; ``inputs`` and ``outputs`` are (name, shape) for float, or (name, shape, type)."""
     values = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in each]
+        [
+            helper.make_tensor_value_info(name, kind[0] if kind else TensorProto.FLOAT, shape)
+            for name, shape, *kind in each
+        ]
         for each in (inputs, outputs)
     ]
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
@@ -91,3 +97,62 @@ def parser() -> bytes:
     nodes = [helper.make_node('Conv', ['input', 'weights'], ['output'], kernel_shape=[1, 1])]
     constants = {'weights': weights.reshape(19, 3, 1, 1).astype(np.float32)}
     return network_bytes(nodes, [('input', ['n', 3, 512, 512])], [('output', ['n', 19, 512, 512])], constants)
+
+
+def enhancer(side: int, weight: int | None = None, batch: int | str = 'n') -> bytes:
+    """Return an enhancer that computes STRETCH MIX input + WEIGHT_GAIN weight.
+
+    ``weight`` is the type of the input of that name (of TensorProto), None for a network without it. ``batch`` is the
+    first axis.
+    """
+    nodes = [
+        helper.make_node('Conv', ['input', 'mix'], ['mixed' if weight else 'output'], kernel_shape=[1, 1]),
+    ]
+    inputs: list[tuple] = [('input', [batch, 3, side, side])]
+    constants = {'mix': STRETCH * MIX.reshape(3, 3, 1, 1)}
+    if weight:
+        nodes += [
+            helper.make_node('Cast', ['weight'], ['number'], to=TensorProto.FLOAT),
+            helper.make_node('Mul', ['number', 'gain'], ['added']),
+            helper.make_node('Add', ['mixed', 'added'], ['output']),
+        ]
+        inputs.append(('weight', [1], weight))
+        constants['gain'] = np.array([WEIGHT_GAIN], np.float32)
+    return network_bytes(nodes, inputs, [('output', [batch, 3, side, side])], constants)
+
+
+def enhanced(tensor: np.ndarray, weight: float) -> np.ndarray:
+    """Return the output of ``enhancer`` for one input [3,S,S], computed without the network."""
+    return STRETCH * np.einsum('oc,chw->ohw', MIX, tensor) + WEIGHT_GAIN * weight
+
+
+class EnhancerSession:
+    """A session of an enhancer or upscaler that returns its input, enlarged by ``scale``, or one colour (RGB).
+
+    ``grain`` is added to and subtracted from squares of 4 pixels in turn. ``fed`` records the inputs of each call.
+    """
+
+    def __init__(
+        self,
+        side: int | str,
+        scale: int = 1,
+        colour: tuple[float, float, float] | None = None,
+        grain: float = 0.0,
+        axis: int | str = 'n',
+    ) -> None:
+        self.fed: list[dict[str, np.ndarray]] = []
+        self._inputs = [SimpleNamespace(name='input', shape=[axis, 3, side, side], type='tensor(float)')]
+        self._scale = scale
+        self._colour = colour
+        self._grain = grain
+
+    def get_inputs(self) -> list[Any]:
+        return self._inputs
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.fed.append(feeds)
+        output = feeds['input'].repeat(self._scale, 2).repeat(self._scale, 3)
+        if self._colour is not None:
+            output[:] = np.array(self._colour, np.float32)[None, :, None, None]
+        rows, columns = np.indices(output.shape[2:]) // 4
+        return [output + np.where((rows + columns) % 2, np.float32(self._grain), np.float32(-self._grain))]

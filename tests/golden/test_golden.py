@@ -19,7 +19,7 @@ from facefusion.faces.face import Floats
 from facefusion.processors.face_swapper.neural import prepare
 
 FOLDER = Path(os.environ.get('GOLDEN_PICTURES', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
-PROCESSORS = (['face_swapper'], ['face_debugger'])
+PROCESSORS = (['face_swapper'], ['face_debugger'], ['face_enhancer'], ['face_swapper', 'face_enhancer'])
 # Options that this version does not support yet.
 UNSUPPORTED = (
     'reference',
@@ -41,6 +41,7 @@ DIFFERENT = (
     'weight_ghost_1_256_0.1',
     'scale_half',
     'odd_size',
+    'enh_edge',
 )
 # An item that this program draws differently: it does not draw the 68 points that are estimated from five.
 OWN_DRAWINGS = ('face-landmark-68/5',)
@@ -52,6 +53,7 @@ DEFAULTS = {
     '--face-occluder-model': 'xseg_1',
     '--face-parser-model': 'bisenet_resnet_34',
     '--face-swapper-model': 'hyperswap_1a_256',
+    '--face-enhancer-model': 'gfpgan_1.4',
 }
 
 

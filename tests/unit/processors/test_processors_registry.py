@@ -20,6 +20,7 @@ from facefusion.media.image import write_image
 from facefusion.options import describe
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
+from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.process import prepare
@@ -28,6 +29,7 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
+DEBUGGER, ENHANCER, SWAPPER = REGISTRATIONS
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
@@ -35,6 +37,7 @@ SETTINGS = Settings(
         FaceMaskOptions(),
         FaceLandmarkerOptions(),
         FaceDebuggerOptions(('bounding-box',)),
+        FaceEnhancerOptions(),
     ]
 )
 
@@ -83,26 +86,22 @@ def picture(tmp_path):
 def test_names_are_the_choices_of_the_option():
     (chain,) = describe(ProcessorsOptions)
     assert set(chain.choices) == {registration.name for registration in REGISTRATIONS}
-    assert registrations(('face_swapper', 'face_debugger', 'face_swapper')) == (
-        REGISTRATIONS[1],
-        REGISTRATIONS[0],
-        REGISTRATIONS[1],
-    )
+    assert registrations(('face_swapper', 'face_debugger', 'face_swapper')) == (SWAPPER, DEBUGGER, SWAPPER)
 
 
 def test_a_registration_builds_its_processor(picture):
     face = face_at(200, 200, 60)
-    debugger, swapper = REGISTRATIONS
-    assert isinstance(debugger.prepare(tools()), FaceDebugger)
-    built = swapper.prepare(tools(picture(400, face), w400=[face]))
-    assert isinstance(built, MeshSwapper) and built.name == swapper.name
+    assert isinstance(DEBUGGER.prepare(tools()), FaceDebugger)
+    built = SWAPPER.prepare(tools(picture(400, face), w400=[face]))
+    assert isinstance(built, MeshSwapper) and built.name == SWAPPER.name
 
 
 def test_requirements_of_the_processors():
-    debugger, swapper = REGISTRATIONS
-    needed = swapper.requirements(SETTINGS)
+    needed = SWAPPER.requirements(SETTINGS)
     assert needed == Requirements(measurements=frozenset({'skin'}), source_faces=True, mesh=True)
-    assert debugger.requirements(SETTINGS) == Requirements()
+    # The occlusion of the mesh.
+    assert ENHANCER.requirements(SETTINGS) == Requirements(measurements=frozenset({'skin'}), mesh=True)
+    assert DEBUGGER.requirements(SETTINGS) == Requirements()
 
 
 def test_a_chain_has_the_requirements_of_all_its_processors():
@@ -117,10 +116,9 @@ def test_a_chain_has_the_requirements_of_all_its_processors():
 
 @pytest.mark.parametrize('size', [SMALLEST_FACE - 1, SMALLEST_FACE])
 def test_a_registration_returns_which_frames_it_will_change(size):
-    debugger, swapper = REGISTRATIONS
     face = LinkedFace(0, np.array([[10, 10, 0], [10 + size, 20, 0]], np.float32), 0.9)
-    assert debugger.changes(SETTINGS, [face]) and not debugger.changes(SETTINGS, [])
-    assert swapper.changes(SETTINGS, [face]) == (size >= SMALLEST_FACE) and not swapper.changes(SETTINGS, [])
+    assert DEBUGGER.changes(SETTINGS, [face]) and not DEBUGGER.changes(SETTINGS, [])
+    assert SWAPPER.changes(SETTINGS, [face]) == (size >= SMALLEST_FACE) and not SWAPPER.changes(SETTINGS, [])
 
 
 def test_a_swapper_without_a_meter_is_an_error_of_the_program(picture):
@@ -132,14 +130,14 @@ def test_a_swapper_without_a_meter_is_an_error_of_the_program(picture):
 def test_the_swapper_names_a_source_without_a_face(picture):
     path = picture(400, face_at(200, 200, 60))
     with pytest.raises(NoFaceError) as caught:
-        REGISTRATIONS[1].prepare(tools(path))
+        SWAPPER.prepare(tools(path))
     assert caught.value.reference == 'source-no-face' and str(path) in caught.value.message and caught.value.hint
 
 
 def test_the_swapper_refuses_a_source_face_that_is_too_small(picture):
     face = face_at(200, 200, 15)
     with pytest.raises(NoFaceError) as caught:
-        REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
+        SWAPPER.prepare(tools(picture(400, face), w400=[face]))
     assert caught.value.reference == 'source-face-small' and '48' in caught.value.cause
 
 
@@ -147,7 +145,7 @@ def test_the_swapper_combines_the_images_and_reports_it(picture):
     small, large = face_at(200, 200, 60), face_at(200, 200, 70)
     first, second = picture(400, small), picture(420, large)
     messages = []
-    REGISTRATIONS[1].prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
+    SWAPPER.prepare(tools(first, second, messages=messages, w400=[small], w420=[large]))
     (combined,) = [message for message in messages if message.level == 'info']
     assert '2 images of one person' in combined.text
 
@@ -169,7 +167,7 @@ def test_an_image_without_a_usable_face_is_skipped_with_a_warning(picture):
     face, tiny = face_at(200, 200, 70), face_at(200, 200, 15)
     good, small, empty = picture(400, face), picture(420, tiny), picture(440, face)
     messages = []
-    REGISTRATIONS[1].prepare(tools(good, small, empty, messages=messages, w400=[face], w420=[tiny]))
+    SWAPPER.prepare(tools(good, small, empty, messages=messages, w400=[face], w420=[tiny]))
     warned = [message.text for message in messages if message.level == 'warn']
     assert any(str(small) in text and 'pixels' in text for text in warned)
     assert any(str(empty) in text and 'no face' in text for text in warned)
@@ -193,7 +191,7 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
 
 def test_a_prepared_swapper_swaps(picture):
     face = face_at(200, 200, 60)
-    swapper = REGISTRATIONS[1].prepare(tools(picture(400, face), w400=[face]))
+    swapper = SWAPPER.prepare(tools(picture(400, face), w400=[face]))
     frame = draw_face(face, face_texture((60, 80, 120), seed=3))
     before = frame.pixels.copy()
     without = FrameTask(PixelFrame(before.copy()))
