@@ -44,6 +44,8 @@ from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
+from facefusion.processors.face_swapper.models import MESH_WARP
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
@@ -85,7 +87,7 @@ class Studio:
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
         self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
-        swapper = self._swapper.options(**{name: models[-1] for name, models in self._swapper.preferences.items()})
+        swapper = FaceSwapperOptions(face_swapper_model=MESH_WARP)
         groups = (FaceDetectorOptions(), FaceLandmarkerOptions(), FaceSelectorOptions(), FaceMaskOptions(), swapper)
         self._settings = Settings(groups)
         self.analyser = FaceAnalyser(self._sessions)
