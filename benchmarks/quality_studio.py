@@ -8,11 +8,10 @@ no content gate, encoding or metadata: the results are the frames as the process
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -46,6 +45,8 @@ from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector
 from facefusion.pipeline.tracking import Tracker
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
+from facefusion.processors.face_swapper.models import MESH_WARP
+from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.settings import Settings
@@ -88,8 +89,8 @@ class Studio:
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), models, offline=False, emit=silent)
         self._sessions = SessionPool(store, ('cpu',), 0)
         (self._swapper,) = registrations(('face_swapper',))
-        groups = (*FACE_GROUPS, self._swapper.options)
-        self._settings = Settings(tuple(_with_embedded(group, self._swapper.preferences) for group in groups))
+        swapper = FaceSwapperOptions(face_swapper_model=MESH_WARP)
+        self._settings = Settings((*(group() for group in FACE_GROUPS), swapper))
         self.analyser = FaceAnalyser(self._sessions)
         self._requirements = self._swapper.requirements(self._settings)
         measurements = measurements_named(self._requirements.measurements)
@@ -184,12 +185,6 @@ class Covers:
         if self._packed is not None:
             return np.unpackbits(self._packed[number], axis=1, count=self._width) * np.uint8(255)
         return np.asarray(self._picture, np.uint8) if self._picture is not None else None
-
-
-def _with_embedded(group: type[Any], preferences: Mapping[str, Sequence[str]]) -> Any:
-    """Return the options of a group, with the embedded model, the last one, for each option that names a model."""
-    names = {field.name for field in fields(group)}
-    return group(**{name: models[-1] for name, models in preferences.items() if name in names})
 
 
 def is_picture(path: Path) -> bool:

@@ -154,13 +154,14 @@ class RunFailed:
 class ContentChecked:
     """The content gate has checked a file: ``verdict`` is 'passed', 'refused' or 'failed'.
 
-    Each entry of ``models`` has model_id, threshold and the highest score of the model; ``worst`` contains
-    the frame with the highest score, and its time.
+    Each entry of ``models`` has model_id, threshold and the highest score of the model. A frame is positive when at
+    least ``votes`` models reach their thresholds; ``worst`` contains the frame with the most votes, and its time.
     """
 
     file: str
     verdict: str
     models: list[dict[str, Any]]
+    votes: int
     frames: int
     worst: dict[str, Any] | None
     reason: str

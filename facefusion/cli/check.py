@@ -63,14 +63,16 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     """Return the content screening with the models and the score cache of runs."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
-    from facefusion.safety.content_gate import GATE_MODELS
+    from facefusion.safety.voters import find_voters
     from facefusion.steps.step_run import RunFolders
 
     store = invocation.model_store(emit, flag)
-    store.fetch(GATE_MODELS)
+    voters = find_voters(store)
+    emit(voters.message('check'))
+    store.fetch(voters.models)
     sessions = open_sessions(store, invocation.settings[ExecutionOptions])
     scores = RunFolders(invocation.jobs_path(), None).content_scores()
-    return prepare_screening(sessions, store, scores, False, emit, flag)
+    return prepare_screening(sessions, store, voters.models, scores, False, emit, flag)
 
 
 def _report(verdict: ContentVerdict, emit: Emit) -> None:

@@ -79,6 +79,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
         yield _attempt(f'provider {name}', partial(_check_provider, name, invocation))
     yield _attempt('video encoders', _check_encoders)
     yield from _check_models(invocation)
+    yield _check_gate(invocation)
     yield from _check_folders(invocation)
 
 
@@ -167,8 +168,16 @@ def _check_models(invocation: Invocation) -> Iterator[Finding]:
         fact = f'fetched when needed: {", ".join(states["missing"])}'
         yield Finding('models', 'warn' if offline else 'ok', fact, advice)
     if 'damaged' in states:
-        advice = 'run `facefusion models fetch`'
+        advice = f'run `facefusion models fetch {" ".join(states["damaged"])}`'
         yield Finding('models', 'fail', f'damaged: {", ".join(states["damaged"])}', advice)
+
+
+def _check_gate(invocation: Invocation) -> Finding:
+    from facefusion.safety.voters import find_voters
+
+    voters = find_voters(invocation.model_store(silent))
+    advice = f'run `facefusion models fetch {" ".join(voters.missing)}`' if voters.published and voters.missing else ''
+    return Finding('content gate', 'ok', voters.words, advice)
 
 
 def _check_folders(invocation: Invocation) -> Iterator[Finding]:

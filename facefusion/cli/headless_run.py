@@ -52,7 +52,8 @@ def _print_plan(invocation: Invocation) -> int:
     console = invocation.settings[ConsoleOptions]
     quiet = invocation.settings.replace(replace(console, progress='none'))
     emit = replace(invocation, settings=quiet).emit()
-    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), emit)
+    store = invocation.model_store(emit)
+    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), store, emit)
     limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'

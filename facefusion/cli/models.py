@@ -16,7 +16,7 @@ from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
 from facefusion.errors import FaceFusionError, InputError, ModelError, UsageError
 from facefusion.events import Emit, Message
-from facefusion.models.choice import Licences, needed_entries, preferred_model, require_allowed
+from facefusion.models.choice import Licences, needed_entries, preferred_models, require_allowed
 from facefusion.models.options import ModelOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
@@ -124,9 +124,10 @@ def wanted_models(work: ModelsWork, words: Sequence[str]) -> list[str]:
     wanted: dict[str, None] = {}
     for word in words:
         is_task = word in tasks and word not in catalog
-        model_id = preferred_model(catalog, word, work.licences) if is_task else word
-        require_allowed(catalog, model_id, work.licences)
-        needed = [entry.id for entry in needed_entries(catalog, model_id)]
+        chosen = preferred_models(catalog, word, work.licences) if is_task else [word]
+        for model_id in chosen:
+            require_allowed(catalog, model_id, work.licences)
+        needed = [entry.id for model_id in chosen for entry in needed_entries(catalog, model_id)]
         if is_task or len(needed) > 1:
             work.emit(Message('info', 'models', f'{word}: {", ".join(needed)}'))
         wanted |= dict.fromkeys(needed)

@@ -115,13 +115,16 @@ def require_allowed(catalog: Catalog, model_id: str, licences: Licences) -> None
         )
 
 
-def preferred_model(catalog: Catalog, task: str, licences: Licences) -> str:
-    """Return the best model of a task that ``licences`` allows; raises ModelError model-licence without one."""
-    from facefusion.models.preferences import models_of_task
+def preferred_models(catalog: Catalog, task: str, licences: Licences) -> list[str]:
+    """Return the best model of a task that ``licences`` allows, or all of them if they work together.
 
-    for model_id in models_of_task(catalog, task):
-        if not forbidden_models(catalog, model_id, licences):
-            return model_id
+    Raises ModelError model-licence without one.
+    """
+    from facefusion.models.preferences import JOINT_TASKS, models_of_task
+
+    allowed = [each for each in models_of_task(catalog, task) if not forbidden_models(catalog, each, licences)]
+    if allowed:
+        return allowed if task in JOINT_TASKS else allowed[:1]
     raise ModelError(
         'model-licence',
         f'the policy of this machine forbids all models of the task {task}',

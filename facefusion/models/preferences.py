@@ -42,6 +42,10 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+# Tasks whose models all work together, instead of one of them.
+JOINT_TASKS = frozenset({'content_analyser'})
+
+
 def models_of_task(catalog: Catalog, task: str) -> list[str]:
     """Return the models of a task, best first, without companions, which cannot perform the task alone."""
     members = [entry.id for entry in catalog if entry.task == task]

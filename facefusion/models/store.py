@@ -16,7 +16,7 @@ from typing import Literal
 from facefusion.errors import ModelError
 from facefusion.events import Emit, Event, Message
 from facefusion.models.accepted import AcceptedFile, accepted_files, is_own, origin_of
-from facefusion.models.catalog import Catalog, Contract, ModelEntry
+from facefusion.models.catalog import Catalog, Contract, HttpsSource, ModelEntry
 from facefusion.models.digests import file_sha256
 from facefusion.models.fetch import Fetcher, archive_of
 from facefusion.models.lockfile import How, LockFile, Record, Stamp
@@ -92,6 +92,26 @@ class ModelStore:
     def state(self, model_id: str) -> State:
         """Return the state of the local file; reads the file unless it is large and unchanged."""
         return self.check(model_id).state
+
+    def file_size(self, model_id: str) -> int | None:
+        """Return the size of the local file in bytes without verifying it, None without a file.
+
+        Raises ModelError 'model-unknown'.
+        """
+        try:
+            return (self.weights / self.catalog.entry(model_id).file).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def published_bytes(self, model_id: str) -> int:
+        """Return the size of published weights by the catalogue, else of the local file, else 0.
+
+        It is 0 for a model from a package. Raises ModelError 'model-unknown'.
+        """
+        entry = self.catalog.entry(model_id)
+        if not any(isinstance(source, HttpsSource) for source in entry.sources):
+            return 0
+        return entry.size or self.file_size(model_id) or 0
 
     def fetch(self, model_ids: Iterable[str]) -> None:
         """Fetch the models that are missing or damaged, several at a time.

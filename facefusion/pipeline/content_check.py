@@ -37,14 +37,17 @@ Verdict = Literal['passed', 'refused', 'failed']
 class ContentVerdict:
     """The verdict of the gate on a file, or 'failed' when the file could not be checked.
 
-    ``scores`` are the highest scores of the classifiers, ``frames`` is the number of scored frames, and ``worst`` is
-    the sample that is nearest to a threshold or farthest above it. ``error`` is the reason why a file did not pass.
+    ``scores`` are the highest scores of the classifiers, ``votes`` is the number of thresholds that a positive frame
+    reaches, and ``frames`` is the number of scored frames. ``worst`` is the sample that reaches the most thresholds,
+    and among these the one with the highest score of the first classifier. ``error`` is the reason why a file did not
+    pass.
     """
 
     path: Path
     verdict: Verdict
     models: tuple[str, ...]
     thresholds: tuple[float, ...]
+    votes: int
     scores: tuple[float, ...] = ()
     frames: int = 0
     worst: Sample | None = None
@@ -66,6 +69,7 @@ class ContentVerdict:
             'file': str(self.path),
             'verdict': self.verdict,
             'models': [{'model_id': name, 'threshold': threshold, 'score': score} for name, threshold, score in models],
+            'votes': self.votes,
             'frames': self.frames,
             'worst': None if worst is None else {'frame': worst.frame, 'seconds': worst.seconds},
             'reason': self.reason,
@@ -131,11 +135,8 @@ def _score(target: VideoInfo, clip: ClipScreening, emit: Emit, flag: StopFlag) -
 def _verdict(
     path: Path, gate: ContentGate, verdict: Verdict, samples: Sequence[Sample], error: FaceFusionError | None
 ) -> ContentVerdict:
-    thresholds = gate.thresholds
-
-    def excess(sample: Sample) -> float:
-        return max(score - threshold for score, threshold in zip(sample.scores, thresholds, strict=True))
-
     scores = tuple(max(column) for column in zip(*(sample.scores for sample in samples), strict=True))
-    worst = max(samples, key=excess, default=None)
-    return ContentVerdict(path, verdict, gate.model_ids, thresholds, scores, len(samples), worst, error)
+    worst = max(samples, key=lambda sample: (gate.count_votes(sample.scores), sample.scores), default=None)
+    return ContentVerdict(
+        path, verdict, gate.model_ids, gate.thresholds, gate.votes, scores, len(samples), worst, error
+    )

@@ -6,7 +6,7 @@ has passed, and a run without its classifiers does not start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -313,10 +313,19 @@ class ClipScreening:
 
 
 def prepare_screening(
-    sessions: SessionPool, store: ModelStore, cache: Path, swaps: bool, emit: Emit, flag: StopFlag
+    sessions: SessionPool,
+    store: ModelStore,
+    models: Collection[str],
+    cache: Path,
+    swaps: bool,
+    emit: Emit,
+    flag: StopFlag,
 ) -> ContentScreening:
-    """Return the content screening of a run, with scores cached in ``cache``. Raises ModelError, ProviderError."""
-    gate = prepare_gate(sessions)
+    """Return the content screening of a run, with scores cached in ``cache``; ``models`` are those of the gate.
+
+    Raises ModelError, ProviderError.
+    """
+    gate = prepare_gate(sessions, models)
     estimator = find_age_estimator(sessions, store) if swaps else None
     if estimator is not None:
         emit(Message('debug', 'safety', f'ages are estimated with {estimator.model_id}'))

@@ -12,7 +12,7 @@ from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
 from facefusion.media.voice import voice_size
-from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_video
+from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_published, memory_of_video
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
@@ -41,10 +41,17 @@ class MediaSize:
         return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
 
 
-def fitted_memory(size: MediaSize, workers: int, limit: int | None) -> tuple[int, dict[str, int]]:
-    """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part."""
+def fitted_memory(
+    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0
+) -> tuple[int, dict[str, int]]:
+    """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
+
+    ``weight_bytes`` is the size of the weights of the published models.
+    """
     while True:
-        parts, lowest = _memory(size, workers), lowest_room(workers)
+        at_once = workers if size.is_video else 1
+        parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
         allowed += [lowest[0]] if lowest is not None else []
         if workers == 1 or not size.is_video or all(sum(parts.values()) <= each for each in allowed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
-from facefusion.safety.content_gate import GATE_MODELS
+from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -115,6 +115,11 @@ class Plan:
         return scaled_size(self.target.width, self.target.height, scale)
 
     @property
+    def gate_models(self) -> tuple[str, ...]:
+        """The models of the content gate."""
+        return tuple(name for name in self.models if name in GATE_MODELS)
+
+    @property
     def requirements(self) -> Requirements:
         """The requirements of the chain."""
         return joined(processor.requirements for processor in self.processors)
@@ -178,13 +183,15 @@ def make_plan(
     segment_frames: int = SEGMENT_FRAMES,
     flag: StopFlag | None = None,
     memory_limit: int | None = None,
-    batch: int = 1,
+    voters: Voters = ONLY_EMBEDDED,
+    weight_bytes: Callable[[str], int] = lambda model_id: 0,
 ) -> Plan:
     """Probe target and output and return the plan; write nothing.
 
     ``settings`` has frozen models, without 'auto'. ``workers`` is reduced to fit ``memory_limit`` and the limits of
-    the system; a single worker may still exceed ``memory_limit``. Raises UsageError for missing settings, MediaError
-    for target and sources, OutputError for the output, ResourceError memory-short.
+    the system; a single worker may still exceed ``memory_limit``. ``voters`` are the classifiers of the content gate;
+    ``weight_bytes`` returns the size of published weights by model id. Raises UsageError for missing settings,
+    MediaError for target and sources, OutputError for the output, ResourceError memory-short.
     """
     paths, options = settings[PathOptions], settings[OutputOptions]
     target_path, output_path = required_paths(paths)
@@ -204,7 +211,8 @@ def make_plan(
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
-    workers, memory_parts = fitted_memory(size, workers, memory_limit)
+    models = _models(settings, sources, chain, needed, voters)
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)))
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
@@ -218,7 +226,7 @@ def make_plan(
         sources=sources,
         output=output,
         processors=chain,
-        models=_models(settings, sources, chain, needed),
+        models=models,
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
@@ -226,7 +234,6 @@ def make_plan(
         output_space=output_bytes(size, encoded),
         memory_parts=memory_parts,
         workers=workers,
-        batch=batch,
         processed_size=processed,
         sound=sound,
     )
@@ -266,13 +273,17 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
 
 
 def _models(
-    settings: Settings, sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], needed: Requirements
+    settings: Settings,
+    sources: tuple[Path, ...],
+    chain: tuple[PlannedProcessor, ...],
+    needed: Requirements,
+    voters: Voters,
 ) -> tuple[str, ...]:
     models = list[str]()
     if needed.faces or needed.source_faces:
         models += detector_models(settings[FaceDetectorOptions])
         models += landmarker_models(settings[FaceLandmarkerOptions])
-    models += GATE_MODELS
+    models += voters.models
     # The embedder checks that several sources show one person.
     if len(sources) > 1 and needed.mesh:
         models.append(EMBEDDER)

@@ -81,7 +81,7 @@ class FaceReport:
         """Return the counts as one line of text; the processors changed ``changed_frames`` frames."""
         text = '; '.join([self._processed_as_text(changed_frames), *self._skipped_as_text()])
         if self.finds_faces and self.processed and not changed_frames:
-            advice = 'masks leave nothing of the faces, or the options ask for no change'
+            advice = 'masks leave nothing of the faces, the options ask for no change, or a model has nothing to add'
             return Message('warn', 'run', f'{text}; no frame was changed: {advice}')
         if not self.finds_faces or self.processed or (changed_frames and not self.faces):
             return Message('info', 'run', text)

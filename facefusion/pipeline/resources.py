@@ -22,6 +22,10 @@ ADDRESS_BYTES = 500 << 20
 DATA_BYTES = 64 << 20
 # The stack of a worker, which is 8 MB by the default of ulimit -s, and the data of its thread in the C library.
 STACK_BYTES = 9 << 20
+# Memory of published networks in multiples of the size of their weights: for the networks, and for each worker that
+# runs them. Measured at 1.7 and 0.34 with stand-ins that have the sizes of the classifiers of the content gate.
+NETWORK_SHARE = 1.75
+NETWORK_WORKER_SHARE = 0.4
 # Threads of a run in addition to its workers: decoder, encoder, conversion, stages, heartbeat; up to 16 were measured.
 THREADS = 20
 
@@ -47,6 +51,15 @@ def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
     """
     copies = pixels * 3 * 6 if pixels == written_pixels else pixels * 3 * 3 + written_pixels * 4 * 4
     return {'program and models': BASE_BYTES, 'copies of the picture': copies}
+
+
+def memory_of_published(weight_bytes: int, workers: int) -> dict[str, int]:
+    """Return the memory of published networks on a CPU, in bytes by part; empty without weights.
+
+    ``BASE_BYTES`` includes the embedded networks.
+    """
+    needed = int(weight_bytes * (NETWORK_SHARE + NETWORK_WORKER_SHARE * workers))
+    return {'published models': needed} if weight_bytes else {}
 
 
 def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[int, Limit] | None:

@@ -14,8 +14,8 @@ from facefusion.provenance.credentials_writer import Ingredient, Signed, sign
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.provenance.signer import Signing
 from facefusion.provenance.statement import FileFacts, LabelFacts, ModelUse, ProcessorUse, Statement, TargetFacts
-from facefusion.safety.content_gate import GATE_MODELS
 from facefusion.safety.options import ConsentOptions
+from facefusion.safety.voters import GATE_MODELS
 from facefusion.stopping import StopFlag
 
 

@@ -5,7 +5,7 @@ docs/content-gate.md explains the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.errors import ContentRefused, InternalError, ModelError
+from facefusion.errors import ContentRefused, InternalError
+from facefusion.models.catalog import Contract
+from facefusion.safety.classifier import Classifier, Images, unusable_scores
 from facefusion.safety.image_views import composited_views, square_parts
-from facefusion.safety.open_nsfw import MODEL_ID, Images, OpenNsfw, Scores
+from facefusion.safety.open_nsfw import OpenNsfw
+from facefusion.safety.published_classifiers import PublishedClassifier
 from facefusion.safety.sampling import MINIMUM_SAMPLES
+from facefusion.safety.voters import EMBEDDED, PUBLISHED
 
-# No run starts without these models.
-GATE_MODELS: tuple[str, ...] = (MODEL_ID,)
 # A clip is refused when two positive samples are fewer than this many steps apart, the length of eight consecutive
 # samples, ...
 WINDOW_STEPS = 8
@@ -36,27 +38,11 @@ _FRAMES_IN_FACTS = 100
 
 
 class Sessions(Protocol):
-    """A source of model sessions, such as ``SessionPool``."""
+    """A source of model sessions and of their contracts, such as ``SessionPool``."""
 
     def session(self, model_id: str) -> Any: ...
 
-
-class Classifier(Protocol):
-    """A classifier of complete images; a score of at least ``threshold`` is positive."""
-
-    @property
-    def model_id(self) -> str:
-        """The model's id in the catalogue."""
-
-    @property
-    def threshold(self) -> float:
-        """0 to 1."""
-
-    def scores(self, images: Images) -> Scores:
-        """Return float32 [n], 0 to 1, for ``n`` images uint8 HxWx3 BGR of any sizes.
-
-        The score of an image does not depend on the others.
-        """
+    def contract(self, model_id: str) -> Contract: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +86,11 @@ class ContentGate:
         columns = []
         for classifier in self._classifiers:
             scores = np.asarray(classifier.scores(images))
-            if scores.shape != (len(images),) or not ((scores >= 0) & (scores <= 1)).all():
-                raise ModelError(
-                    'gate-scores',
-                    f'the classifier {classifier.model_id} returned no usable scores',
-                    cause=f'expected {len(images)} numbers from 0 to 1, got {scores.ravel()[:4].tolist()}'
+            if scores.shape != (len(images),) or not np.isfinite(scores).all():
+                raise unusable_scores(
+                    classifier.model_id,
+                    f'expected {len(images)} finite numbers, got {scores.ravel()[:4].tolist()}'
                     f' in the shape {list(scores.shape)}',
-                    hint=f'run: facefusion models verify {classifier.model_id}',
                 )
             columns.append([float(score) for score in scores])
         return list(zip(*columns, strict=True))
@@ -116,10 +100,13 @@ class ContentGate:
         rows = [self.classify([part])[0] for view in composited_views(image, alpha) for part in square_parts(view)]
         return tuple(max(column) for column in zip(*rows, strict=True))
 
+    def count_votes(self, scores: Sequence[float]) -> int:
+        """Return how many of the scores reach the thresholds of their classifiers."""
+        return sum(score >= each.threshold for score, each in zip(scores, self._classifiers, strict=True))
+
     def is_positive(self, scores: Sequence[float]) -> bool:
         """Whether the scores of enough classifiers reach their thresholds."""
-        over = (score >= each.threshold for score, each in zip(scores, self._classifiers, strict=True))
-        return sum(over) >= self.votes
+        return self.count_votes(scores) >= self.votes
 
     def refuse_if_unsafe(
         self, path: Path, samples: Sequence[Sample], step: int, shown: Callable[[int], float] = lambda frame: 0.0
@@ -143,7 +130,8 @@ class ContentGate:
         subject = 'it' if count == 1 else f'{len(positive)} of the {count} frames checked'
         causes = [self._words(sample, count) for sample in positive[:_FRAMES_IN_WORDS]]
         more = len(positive) - len(causes)
-        rule = f' ({self.votes} of {len(self._classifiers)} must agree)' if len(self._classifiers) > 1 else ''
+        classifiers = len(self._classifiers)
+        rule = f' (positive with at least {self.votes} of {classifiers} votes)' if classifiers > 1 else ''
         frames = [
             {'frame': each.frame, 'seconds': each.seconds, 'scores': list(each.scores)}
             for each in positive[:_FRAMES_IN_FACTS]
@@ -166,9 +154,21 @@ class ContentGate:
         )
 
 
-def prepare_gate(sessions: Sessions) -> ContentGate:
-    """Return the gate of a run, with the embedded classifier. Raises ModelError, ProviderError."""
-    return ContentGate([OpenNsfw(sessions.session(MODEL_ID))], votes=1)
+def votes_needed(classifiers: int) -> int:
+    """Return the number of votes that make an image positive: at least half of them, so a tie is positive."""
+    return (classifiers + 1) // 2
+
+
+def prepare_gate(sessions: Sessions, models: Collection[str]) -> ContentGate:
+    """Return the gate of a run: the embedded classifier, and the published ones among ``models``.
+
+    Raises ModelError, ProviderError.
+    """
+    classifiers: list[Classifier] = [OpenNsfw(sessions.session(EMBEDDED))]
+    for model_id in PUBLISHED:
+        if model_id in models:
+            classifiers.append(PublishedClassifier(model_id, sessions.session(model_id), sessions.contract(model_id)))
+    return ContentGate(classifiers, votes_needed(len(classifiers)))
 
 
 def _are_close(positive: Sequence[Sample], step: int) -> bool:

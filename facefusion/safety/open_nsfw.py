@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from facefusion.media.planes import Pixels
+from facefusion.safety.classifier import Images, Scores, unusable_scores
+from facefusion.safety.voters import EMBEDDED
 
-Images = Sequence[NDArray[np.uint8]]
-Scores = NDArray[np.float32]
-
-MODEL_ID = 'open_nsfw'
 # None of 208 harmless images reached this score; the highest was 0.646 (embedded-models.md section 5).
 THRESHOLD = 0.8
 _RESIZED = 256
@@ -28,7 +25,7 @@ _BATCH = 4
 class OpenNsfw:
     """A classifier whose session maps ``[n,224,224,3]`` float32 to ``[n,2]``; the second value is the score."""
 
-    model_id = MODEL_ID
+    model_id = EMBEDDED
     threshold = THRESHOLD
 
     def __init__(self, session: Any) -> None:
@@ -36,13 +33,16 @@ class OpenNsfw:
         self._input = session.get_inputs()[0].name
 
     def scores(self, images: Images) -> Scores:
-        """Return float32 [n], 0 to 1, for images uint8 HxWx3 BGR of any sizes."""
+        """Return float32 [n], 0 to 1, for images uint8 HxWx3 BGR of any sizes. Raises ModelError gate-scores."""
         found = [np.empty(0, np.float32)]
         for at in range(0, len(images), _BATCH):
             batch = np.stack([network_input(image) for image in images[at : at + _BATCH]])
             (outputs,) = self._session.run(None, {self._input: batch})
             found.append(np.asarray(outputs[:, 1], np.float32))
-        return np.concatenate(found)
+        scores = np.concatenate(found)
+        if not ((scores >= 0) & (scores <= 1)).all():
+            raise unusable_scores(self.model_id, f'expected numbers from 0 to 1, got {scores[:4].tolist()}')
+        return scores
 
 
 def network_input(image: Pixels) -> NDArray[np.float32]:

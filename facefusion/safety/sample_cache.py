@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -82,7 +82,7 @@ class _Entry(msgspec.Struct):
 
     version: int
     key: str
-    samples: list[tuple[int, float, tuple[Annotated[float, msgspec.Meta(ge=0, le=1)], ...]]]
+    samples: list[tuple[int, float, tuple[float, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ class SampleCache:
     def get(self, key: str, sampling: Sampling, score_count: int) -> tuple[Sample, ...] | None:
         """Return the samples under ``key`` in frame order.
 
-        Returns None unless they include every regular frame of ``sampling`` with ``score_count`` scores from 0 to 1
-        each.
+        Returns None unless they include every regular frame of ``sampling`` with ``score_count`` finite scores each.
         """
         path = self.folder / f'{key}.json'
         try:

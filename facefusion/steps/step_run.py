@@ -52,6 +52,7 @@ from facefusion.provenance.watermarking import Watermarks
 from facefusion.safety.consent import check_consent
 from facefusion.safety.fairface import MODEL_ID as AGE_MODEL
 from facefusion.safety.sample_cache import model_digests
+from facefusion.safety.voters import find_voters
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
@@ -108,11 +109,23 @@ def worker_count(settings: Settings) -> int:
     return asked or min(cores, MOST_WORKERS)
 
 
-def plan_step(settings: Settings, emit: Emit, flag: StopFlag | None = None) -> Plan:
-    """Return the plan of a step with frozen models, and emit remarks on it. Raises the errors of ``make_plan``."""
-    plan = make_plan(settings, worker_count(settings), flag=flag, memory_limit=memory_limit(settings))
+def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag | None = None) -> Plan:
+    """Return the plan of a step with frozen models, and emit remarks on it; nothing is fetched.
+
+    Raises the errors of ``make_plan``.
+    """
+    voters = find_voters(store)
+    plan = make_plan(
+        settings,
+        worker_count(settings),
+        flag=flag,
+        memory_limit=memory_limit(settings),
+        voters=voters,
+        weight_bytes=store.published_bytes,
+    )
     for level, remark in _remarks(plan, settings):
         emit(Message(level, 'plan', remark))
+    emit(voters.message('plan'))
     return plan
 
 
@@ -169,7 +182,7 @@ def run_step(
     started = time.monotonic()
     check_consent(settings)
     signing = environment.signing(settings, emit)
-    settings, plan = _frozen_plan(settings, environment.models, emit, flag)
+    settings, plan = _frozen_plan(settings, environment, emit, flag)
     kind = 'video' if plan.video is not None else 'image'
     check_asked(plan.memory, f'this {kind}', memory_limit(settings))
     check_threads(plan.workers, f'this {kind}')
@@ -216,9 +229,10 @@ def _run(
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))
-    # The network of the content gate also uses the cores that the processing of chunks leaves idle.
+    # The networks of the content gate also use the cores that the processing of chunks leaves idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
-    screening = prepare_screening(gate_sessions, store, folders.content_scores(), swaps, emit, flag)
+    scores = folders.content_scores()
+    screening = prepare_screening(gate_sessions, store, plan.gate_models, scores, swaps, emit, flag)
     stamps = stamp_sources(plan.sources)
     inputs = hash_inputs(plan, model_digests(store, plan.models), flag)
     digests = _fingerprint(plan, settings, inputs, store, screening, sessions.providers, publishing.mark)
@@ -238,11 +252,11 @@ def _run(
     return report | ({'plan': digests.plan} if digests is not None else {})
 
 
-def _frozen_plan(settings: Settings, models: ModelChooser, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
+def _frozen_plan(settings: Settings, environment: StepEnvironment, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:
     """Return the settings with frozen models, and their plan; emit the messages only if planning succeeds."""
     notes: list[Event] = []
-    settings = freeze_models(settings, models, notes.append)
-    plan = plan_step(settings, notes.append, flag)
+    settings = freeze_models(settings, environment.models, notes.append)
+    plan = plan_step(settings, environment.store, notes.append, flag)
     for note in notes:
         emit(note)
     return settings, plan

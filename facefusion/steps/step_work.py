@@ -18,13 +18,14 @@ from facefusion.models.digests import file_sha256
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
+from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.pipeline.signing import Clip, signer_of_join
 from facefusion.provenance.statement import ProcessorUse
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models, restore
-from facefusion.steps.step_run import StepEnvironment, StepName, plan_step, run_step
+from facefusion.steps.step_run import StepEnvironment, StepName, run_step
 from facefusion.stopping import StopFlag
 
 
@@ -131,7 +132,7 @@ def _shape(step: StepRecord, base: Settings) -> str:
         return ''
     try:
         settings = step_settings(base, step, target, step.output_path, silent)
-        video = plan_step(freeze_models(settings, EmbeddedModels(), silent), silent).video
+        video = make_plan(freeze_models(settings, EmbeddedModels(), silent), workers=1).video
     except FaceFusionError:
         # The run reports the error if it still occurs with the files that exist then.
         return ''

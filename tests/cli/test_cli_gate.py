@@ -29,7 +29,7 @@ def refusing(monkeypatch):
     """A fake classifier that refuses everything and counts its images."""
     classifier = BrightIsBad(threshold=0.0)
     monkeypatch.setattr(
-        'facefusion.pipeline.content_screening.prepare_gate', lambda sessions: ContentGate([classifier], 1)
+        'facefusion.pipeline.content_screening.prepare_gate', lambda sessions, models: ContentGate([classifier], 1)
     )
     monkeypatch.setattr(
         'facefusion.pipeline.content_screening.model_digests', lambda store, ids: dict.fromkeys(ids, 'ab' * 32)

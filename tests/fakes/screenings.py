@@ -29,6 +29,18 @@ class BrightIsBad:
         return np.array([image.mean() / 255 for image in images], np.float32)
 
 
+class GreenIsBad(BrightIsBad):
+    """A classifier that scores the mean of green, on a scale from -20 to 20."""
+
+    def __init__(self, threshold: float = 10.5, model_id: str = 'green_is_bad') -> None:
+        super().__init__(threshold, model_id)
+
+    def scores(self, images):
+        with self._lock:
+            self.seen += len(images)
+        return np.array([40 * image[:, :, 1].mean() / 255 - 20 for image in images], np.float32)
+
+
 class LeftIsYoung:
     """An age estimator that estimates every face in the left half of the frame as under 18."""
 
@@ -38,8 +50,11 @@ class LeftIsYoung:
         return AgeEstimate(bool(landmarks[:, 0].mean() < frame.width / 2), 'a face on the left')
 
 
-def make_screening(kept: Path, classifier=None, estimator=None, flag: StopFlag | None = None) -> ContentScreening:
-    """Return a screening that refuses nothing, or only images that a stand-in classifier refuses."""
-    classifier = classifier or BrightIsBad(threshold=2.0)
-    digests = {classifier.model_id: 'ab' * 32}
-    return ContentScreening(ContentGate([classifier], 1), estimator, SampleCache(kept), digests, flag or StopFlag())
+def make_screening(
+    kept: Path, *classifiers, estimator=None, flag: StopFlag | None = None, votes: int = 1
+) -> ContentScreening:
+    """Return a screening that refuses nothing, or only images that enough stand-in classifiers refuse."""
+    classifiers = classifiers or (BrightIsBad(threshold=2.0),)
+    digests = {classifier.model_id: 'ab' * 32 for classifier in classifiers}
+    gate = ContentGate(classifiers, votes)
+    return ContentScreening(gate, estimator, SampleCache(kept), digests, flag or StopFlag())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def prepare(clip, portrait_source, sessions):
             'face_selector_mode': 'one',
         }
         settings = resolve(GROUPS, flags, None, {})
-        plan = make_plan(settings, workers, segment_frames, batch=batch)
+        plan = replace(make_plan(settings, workers, segment_frames), batch=batch)
         watermarks = (
             watermarks_of_run(plan, settings, mark_of_run(plan, settings, 'job'), silent) if traced else NO_WATERMARKS
         )

@@ -103,6 +103,21 @@ def test_a_damaged_model_is_a_failure(diagnose, tmp_path):
     assert '0 present in' in found['models'][0]['fact']
 
 
+def test_the_classifiers_of_the_content_gate_are_named(diagnose, tmp_path):
+    (finding,) = diagnose()[1]['content gate']
+    assert finding['fact'] == 'the content gate uses open_nsfw; not on this machine: nsfw_1, nsfw_2, nsfw_3'
+    assert finding['state'] == 'ok' and finding['advice'] == ''
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights' / 'nsfw_2.onnx').write_bytes(b'half a model')
+    code, found = diagnose('--models-path', str(tmp_path / 'weights'))
+    (finding,) = found['content gate']
+    assert finding['fact'] == 'the content gate uses open_nsfw, nsfw_2; not on this machine: nsfw_1, nsfw_3'
+    assert finding['advice'] == 'run `facefusion models fetch nsfw_1 nsfw_3`'
+    assert code == 1
+    (damaged,) = [each for each in found['models'] if each['state'] == 'fail']
+    assert (damaged['fact'], damaged['advice']) == ('damaged: nsfw_2', 'run `facefusion models fetch nsfw_2`')
+
+
 def test_missing_models_are_a_warning_only_offline(diagnose):
     code, found = diagnose()
     assert code == 0 and states(found['models']) == ['ok', 'ok'] and 'face_mesh' in found['models'][1]['fact']

@@ -98,6 +98,28 @@ def test_a_missing_model_is_fetched_once(site, tmp_path):
     assert len(site.requests) == 1 and files(tmp_path) == ['web.bin']
 
 
+def test_the_size_of_a_file_is_known_without_reading_or_fetching_it(site, tmp_path):
+    store = make_store(tmp_path, web_entry(site))
+    assert store.file_size('web') is None and site.requests == []
+    store.path('web').write_bytes(b'damaged')
+    assert store.file_size('web') == 7
+    with pytest.raises(ModelError, match='no model'):
+        store.file_size('other')
+    (tmp_path / 'file').write_bytes(b'')
+    store.weights = tmp_path / 'file'
+    assert store.file_size('web') is None
+
+
+def test_published_weights_have_the_size_of_the_catalogue_or_else_of_the_local_file(site, tmp_path):
+    entry = web_entry(site)
+    store = make_store(tmp_path, entry, web_entry(site, 'other', sha256=None, size=None))
+    assert store.published_bytes('web') == entry.size and store.published_bytes('other') == 0
+    store.weights.mkdir()
+    (store.weights / 'web.bin').write_bytes(b'')
+    (store.weights / 'other.bin').write_bytes(b'four')
+    assert store.published_bytes('web') == entry.size and store.published_bytes('other') == 4
+
+
 def test_progress_is_reported_in_bytes(site, tmp_path):
     events = []
     make_store(tmp_path, web_entry(site), events=events).path('web')

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from facefusion.errors import ModelError
 from facefusion.models.catalog import Alternate, Catalog, Licence, ModelEntry, load_catalog
-from facefusion.models.choice import EmbeddedModels, LocalModels
+from facefusion.models.choice import EmbeddedModels, LocalModels, preferred_models
 from facefusion.models.lockfile import LockFile, Record
 from facefusion.models.preferences import COMPANIONS, PREFERENCES, models_of_task
 
@@ -95,6 +96,17 @@ def test_the_tables_name_models_of_the_catalogue():
     for task, names in PREFERENCES.items():
         assert {catalog.entry(name).task for name in names} == {task}
         assert models_of_task(catalog, task)[: len(names)] == list(names)
+
+
+def test_all_allowed_models_of_a_joint_task_are_preferred(monkeypatch):
+    catalog = Catalog((BEST, GOOD, entry('other')))
+    assert preferred_models(catalog, 'swap', 'any') == ['best']
+    monkeypatch.setattr('facefusion.models.preferences.JOINT_TASKS', {'swap'})
+    assert preferred_models(catalog, 'swap', 'any') == ['best', 'good', 'other']
+    assert preferred_models(catalog, 'swap', 'commercial') == ['good', 'other']
+    with pytest.raises(ModelError) as error:
+        preferred_models(Catalog((BEST,)), 'swap', 'commercial')
+    assert error.value.reference == 'model-licence'
 
 
 def test_every_model_is_listed_under_its_task_except_parts_of_others():

@@ -143,6 +143,9 @@ def fetched(shipped, monkeypatch):
         (['lip_syncer'], 'any', ['edtalk_256']),
         (['simswap_256', 'face_recognizer'], 'any', ['simswap_256', 'crossface_simswap', 'arcface_w600k_r50']),
         (['centerface'], 'commercial', ['centerface']),
+        # All classifiers of the content gate vote, so a user needs all of them.
+        (['content_analyser'], 'any', ['nsfw_1', 'nsfw_2', 'nsfw_3', 'open_nsfw']),
+        (['content_analyser'], 'commercial', ['nsfw_1', 'nsfw_2', 'nsfw_3', 'open_nsfw']),
     ],
 )
 def test_a_task_fetches_its_best_allowed_model_with_all_that_it_needs(shipped, fetched, words, licences, wanted):

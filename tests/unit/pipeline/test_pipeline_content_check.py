@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes.media_files import write_views
 from fakes.scenes import scene
-from fakes.screenings import BrightIsBad, make_screening
+from fakes.screenings import BrightIsBad, GreenIsBad, make_screening
 from fakes.scripted_analyser import ScriptedAnalyser
 
 from facefusion.errors import Interrupted
@@ -51,6 +51,41 @@ def test_a_picture_passes_or_is_refused_with_its_score(tmp_path):
     refused = check(picture(tmp_path / 'b.png', 255), screening)
     assert refused.verdict == 'refused' and refused.error.exit_code == 3
     assert refused.reason == 'bright_is_bad 1.000 (threshold 0.8)'
+
+
+def colour(path, *bgr):
+    write_image(PixelFrame(np.full((40, 60, 3), bgr, np.uint8)), path, 'png', 100, silent)
+    return path
+
+
+def test_a_check_states_the_score_of_every_classifier_and_the_votes(tmp_path):
+    screening = make_screening(tmp_path / 'kept', BrightIsBad(), GreenIsBad(), BrightIsBad(2.0, 'other'), votes=2)
+    passed = check(colour(tmp_path / 'green.png', 0, 255, 0), screening)
+    assert passed.verdict == 'passed'
+    record = passed.as_record()
+    assert record['models'] == [
+        {'model_id': 'bright_is_bad', 'threshold': 0.8, 'score': pytest.approx(1 / 3)},
+        {'model_id': 'green_is_bad', 'threshold': 10.5, 'score': 20.0},
+        {'model_id': 'other', 'threshold': 2.0, 'score': pytest.approx(1 / 3)},
+    ]
+    assert record['votes'] == 2 and record['frames'] == 1
+    refused = check(colour(tmp_path / 'white.png', 255, 255, 255), screening)
+    assert refused.verdict == 'refused' and refused.as_record()['votes'] == 2
+    assert refused.reason == (
+        'bright_is_bad 1.000 (threshold 0.8), green_is_bad 20.000 (threshold 10.5), other 1.000 (threshold 2) '
+        '(positive with at least 2 of 3 votes)'
+    )
+
+
+def test_the_worst_frame_has_the_most_votes(tmp_path):
+    # Frame 0 has the highest score of the first classifier, frame 1 the highest excess, and frame 2 the most votes.
+    colours = [(255, 0, 255), (0, 255, 0), (120, 240, 120)]
+    views = [np.full((96, 160, 3), each, np.uint8) for each in colours]
+    write_views(tmp_path / 'clip.mp4', views.__getitem__, len(views), size=SIZE)
+    screening = make_screening(tmp_path / 'kept', BrightIsBad(0.6), GreenIsBad(15), votes=2)
+    verdict = check(tmp_path / 'clip.mp4', screening)
+    assert verdict.verdict == 'refused' and verdict.worst.frame == 2
+    assert verdict.scores == (pytest.approx(2 / 3, abs=0.03), pytest.approx(20, abs=1))
 
 
 def test_a_check_scores_the_same_frames_of_a_clip_as_a_run(tmp_path, clip):

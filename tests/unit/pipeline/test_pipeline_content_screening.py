@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes.media_files import write_views
-from fakes.screenings import BrightIsBad, LeftIsYoung, make_screening
+from fakes.screenings import BrightIsBad, GreenIsBad, LeftIsYoung, make_screening
 from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.errors import ContentRefused, InternalError, Interrupted
@@ -15,7 +15,7 @@ from facefusion.events import silent
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import Face
 from facefusion.media.frame import PixelFrame
-from facefusion.media.image import write_image
+from facefusion.media.image import read_image, write_image
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import build_timeline
@@ -100,6 +100,45 @@ def test_scores_of_another_model_do_not_count(tmp_path):
     )
     with pytest.raises(ContentRefused):
         make_screening(tmp_path / 'kept', BrightIsBad()).check_sources([source], None, silent)
+
+
+def test_scores_of_another_set_of_classifiers_do_not_count(tmp_path):
+    source = picture(tmp_path, 250)
+    one, two = BrightIsBad(threshold=2.0), GreenIsBad(threshold=99.0)
+    make_screening(tmp_path / 'kept', one).check_sources([source], None, silent)
+    both = make_screening(tmp_path / 'kept', one, two)
+    both.check_sources([source], None, silent)
+    assert (one.seen, two.seen) == (2, 1), 'the score of the one classifier is no complete row'
+    assert len(both.score_image(read_image(source)).scores) == 2
+    for screening in (both, make_screening(tmp_path / 'kept', one)):
+        screening.check_sources([source], None, silent)
+    assert (one.seen, two.seen) == (2, 1), 'each set has its own scores'
+    with pytest.raises(ContentRefused):
+        make_screening(tmp_path / 'kept', one, GreenIsBad(19.0)).check_sources([source], None, silent)
+
+
+def test_a_clip_is_scored_by_every_classifier_on_the_same_frames(tmp_path, clip):
+    bright, green = BrightIsBad(threshold=2.0), GreenIsBad(threshold=99.0)
+    clip_screening = screen(make_screening(tmp_path / 'kept', bright, green, votes=1), *clip)
+    show(clip_screening, clip[0], range(FRAMES), starts=(50,))
+    clip_screening.refuse_if_unsafe()
+    assert bright.seen == green.seen == len(clip_screening.samples) == 10
+    alone = screen(make_screening(tmp_path / 'kept', bright), *clip)
+    assert not alone.is_cached, 'scores of two classifiers are not those of one'
+    assert screen(make_screening(tmp_path / 'kept', bright, green), *clip).is_cached
+
+
+def test_findings_of_another_set_of_classifiers_are_not_reused(tmp_path, clip):
+    target, timeline = clip
+    sets = [(BrightIsBad(2.0),), (GreenIsBad(),), (BrightIsBad(2.0), GreenIsBad()), (GreenIsBad(), BrightIsBad(2.0))]
+    screenings = [make_screening(tmp_path / 'kept', *classifiers) for classifiers in sets]
+    keys = [json.dumps(each.findings_key(target, timeline, None)) for each in screenings]
+    assert len({*keys}) == 4
+    one, both = (screen(each, *clip) for each in (screenings[0], screenings[2]))
+    seen = one.chunk(0, 50)
+    for frame in VideoReader(target).frames(0, 50):
+        seen.screen(frame, False)
+    assert one.is_complete(seen.findings(), 0, 50) and not both.is_complete(seen.findings(), 0, 50)
 
 
 def test_long_images_are_judged_by_square_parts(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 
 import pytest
 from fakes.tiny_clip import make_tiny_clip
@@ -32,6 +33,7 @@ from facefusion.pipeline.plan import make_plan
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.options import ConsentOptions
+from facefusion.safety.voters import ONLY_EMBEDDED, Voters
 from facefusion.settings import resolve
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
@@ -59,12 +61,13 @@ def digests(clip, tmp_path):
         target=clip,
         mark=None,
         batch=1,
+        voters=ONLY_EMBEDDED,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
         settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), EmbeddedModels(), silent)
         for group in groups:
             settings = settings.replace(group)
-        plan = make_plan(settings, workers, segment_frames, batch=batch)
+        plan = replace(make_plan(settings, workers, segment_frames, voters=voters), batch=batch)
         inputs = hash_inputs(plan, models, StopFlag())
         screening = [current or {}, {'ages': 'dd'}]
         return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
@@ -108,6 +111,16 @@ def test_analysis_and_plan_have_separate_digests(digests, clip):
     assert all(each.analysis == first.analysis for each in rendering)
     assert len({each.plan for each in (first, *rendering, *analysing)}) == 12
     assert len({each.analysis for each in (first, *analysing)}) == 5
+
+
+def test_the_classifiers_of_the_content_gate_change_the_plan(digests):
+    weights = {name: name * 2 for name in ('nsfw_1', 'nsfw_2')}
+    plans = [digests()]
+    plans += [digests(models=MODELS | weights, voters=Voters((name,))) for name in weights]
+    plans += [digests(models=MODELS | weights, voters=Voters(tuple(weights)))]
+    plans += [digests(models=MODELS | weights | {'nsfw_1': 'other'}, voters=Voters(('nsfw_1',)))]
+    assert len({each.plan for each in plans}) == 5
+    assert digests(voters=Voters(missing=('nsfw_1',))) == plans[0]
 
 
 def test_another_version_of_the_code_or_a_library_counts(digests, monkeypatch):

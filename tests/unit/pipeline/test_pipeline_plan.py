@@ -14,6 +14,7 @@ from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.events import silent
 from facefusion.faces import measurement_table
 from facefusion.faces.measurement_types import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
+from facefusion.faces.options import FaceDetectorOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
@@ -21,7 +22,10 @@ from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.safety.voters import Voters
 from facefusion.settings import resolve
+
+MB = 1_000_000
 
 
 @pytest.fixture(scope='module')
@@ -79,6 +83,44 @@ def test_a_plan_is_plain_json_and_the_same_every_time(files):
         assert (record['version'], record['kind'], record['processors']) == (1, kind, ['face_swapper'])
         assert record['memory_bytes'] > 1 << 20
         assert (record['work_bytes'] > 0) == (kind == 'video')
+
+
+WEIGHTS = {'nsfw_1': 80 * MB, 'nsfw_3': 360 * MB, 'scrfd_2.5g': 300 * MB}
+
+
+def weight_bytes(model_id):
+    return WEIGHTS.get(model_id, 0)
+
+
+def test_the_classifiers_of_the_content_gate_are_models_of_the_plan_and_need_memory(files):
+    alone = make_plan(settings(files), 2, weight_bytes=weight_bytes)
+    assert alone.gate_models == ('open_nsfw',) and 'published models' not in alone.memory_parts
+    voters = Voters(('nsfw_1', 'nsfw_3'), ('nsfw_2',))
+    both = make_plan(settings(files), 2, voters=voters, weight_bytes=weight_bytes)
+    assert both.gate_models == ('open_nsfw', 'nsfw_1', 'nsfw_3')
+    assert set(both.models) - set(alone.models) == {'nsfw_1', 'nsfw_3'}
+    assert both.memory == sum(both.memory_parts.values())
+    assert both.memory - alone.memory == both.memory_parts['published models'] >= 1.7 * 440 * MB
+    assert both.summary()['models'] == list(both.models)
+
+
+def test_a_published_detector_needs_memory_too(files):
+    chosen = settings(files).replace(FaceDetectorOptions('scrfd'))
+    without, plan = make_plan(chosen, 1), make_plan(chosen, 1, weight_bytes=weight_bytes)
+    assert 'scrfd_2.5g' in plan.models
+    assert plan.memory - without.memory == plan.memory_parts['published models'] >= 1.7 * 300 * MB
+
+
+def test_the_classifiers_of_the_content_gate_reduce_the_workers(files):
+    known = {'voters': Voters(('nsfw_3',)), 'weight_bytes': weight_bytes}
+    one, four = (make_plan(settings(files), workers, **known).memory for workers in (1, 4))
+    plan = make_plan(settings(files), 4, memory_limit=four - 1, **known)
+    assert plan.workers < 4 and plan.memory < four
+    assert make_plan(settings(files), 4, memory_limit=one, **known).workers == 1
+    # An image is scored by one worker at a time.
+    (files / 'target.png').write_bytes((files / 'face.png').read_bytes())
+    chosen = settings(files, 'out.png', 'target.png')
+    assert make_plan(chosen, 4, **known).memory == make_plan(chosen, 1, **known).memory
 
 
 def test_planning_writes_nothing(files):

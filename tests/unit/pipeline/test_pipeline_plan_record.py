@@ -51,7 +51,7 @@ def planned(folder):
         flags = {'source_paths': (str(folder / 'face.png'),), **flags}
         paths = PathOptions(flags.pop('source_paths'), str(folder / target), str(folder / output))
         settings = resolve(GROUPS, {'face_detector_model': 'centerface', **flags}, None, {}).replace(paths)
-        return make_plan(settings, 3, 7, batch=4)
+        return replace(make_plan(settings, 3, 7), batch=4)
 
     return plan
 

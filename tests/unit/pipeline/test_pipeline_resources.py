@@ -23,6 +23,7 @@ from facefusion.pipeline.resources import (
     check_threads,
     lowest_room,
     memory_of_image,
+    memory_of_published,
     memory_of_video,
     return_freed_memory,
 )
@@ -56,6 +57,12 @@ def test_memory_grows_with_pixels_depth_workers_and_encoder_frames():
     assert small < video(1280 * 720, 1.5, 8) < 1 << 30
     assert small < video(1280 * 720, 1.5, 2, 270)
     assert image(10**6, 10**6) < image(10**6, 4 * 10**6) < image(10**8, 10**8)
+
+
+def test_memory_of_published_models_grows_with_their_weights_and_the_workers():
+    assert memory_of_published(0, 8) == {}
+    one, more, larger = (sum(memory_of_published(*facts).values()) for facts in ((1000, 1), (1000, 8), (4000, 1)))
+    assert 2000 < one < more < 8 * one and larger == 4 * one
 
 
 def test_the_lowest_limit_counts_and_address_space_includes_mapped_bytes():

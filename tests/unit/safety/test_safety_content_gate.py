@@ -71,6 +71,7 @@ def test_an_image_is_positive_when_enough_classifiers_reach_their_thresholds():
     assert not gate.is_positive((0.9, 0.2, 0.4))
     assert gate.is_positive((0.8, 0.25, 0.0)) and gate.is_positive((0.0, 0.3, 0.9))
     assert not gate.is_positive((0.799, 0.25, 0.0))
+    assert [gate.count_votes(scores) for scores in ((0.7, 0.2, 0.4), (0.9, 0.2, 0.4), (0.8, 0.25, 0.5))] == [0, 1, 3]
 
 
 @pytest.mark.parametrize('votes', [0, -1, 2])
@@ -79,11 +80,21 @@ def test_an_impossible_number_of_votes_is_a_bug(votes):
         ContentGate([StandIn()], votes)
 
 
-@pytest.mark.parametrize('scores', [[np.nan], [1.5], [-0.1], [], [0.1, 0.1], [[0.1]]], ids=str)
-def test_a_classifier_without_probabilities_is_an_error(scores):
+@pytest.mark.parametrize('scores', [[np.nan], [np.inf], [-np.inf], [], [0.1, 0.1], [[0.1]]], ids=str)
+def test_a_classifier_without_usable_scores_is_an_error(scores):
     with pytest.raises(ModelError) as error:
         ContentGate([Fixed(scores)], 1).classify([picture(1)])
     assert (error.value.reference, error.value.exit_code) == ('gate-scores', 6)
+    assert 'broken' in error.value.message and 'expected 1 finite numbers' in error.value.cause
+
+
+def test_each_classifier_has_its_own_scale():
+    gate = ContentGate([Fixed([-14.25]), StandIn()], 1)
+    assert gate.classify([picture(50)]) == [(-14.25, 0.5)]
+    gate.refuse_if_unsafe(CLIP, [Sample(0, 0.0, (-14.25, 0.5))], 1)
+    with pytest.raises(ContentRefused) as error:
+        gate.refuse_if_unsafe(CLIP, [Sample(0, 0.0, (12.5, 0.5))], 1)
+    assert error.value.cause.startswith('broken 12.500 (threshold 0.5), stand_in 0.500 (threshold 0.8) (')
 
 
 def test_an_image_is_refused_by_its_one_sample():
@@ -179,7 +190,7 @@ def test_a_refusal_names_frames_times_scores_thresholds_and_models_in_text_and_f
     error = caught.value
     assert 'scene.mp4' in error.message and '6 of the 20 frames' in error.message
     assert 'frame 75 at 3.00 s: first 0.900 (threshold 0.8), second 0.700 (threshold 0.6)' in error.cause
-    assert 'and 2 more' in error.cause and '2 of 2 must agree' in error.cause and error.hint
+    assert 'and 2 more' in error.cause and '(positive with at least 2 of 2 votes)' in error.cause and error.hint
     facts = json.loads(json.dumps(error.as_record()))['facts']
     assert facts['file'] == str(CLIP) and (facts['samples'], facts['positive'], facts['votes']) == (20, 6, 2)
     assert facts['models'] == [{'model_id': 'first', 'threshold': 0.8}, {'model_id': 'second', 'threshold': 0.6}]

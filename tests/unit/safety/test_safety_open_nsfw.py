@@ -8,8 +8,10 @@ import pytest
 from fakes.model_sessions import NamedSessions, TensorSession
 from PIL import Image
 
-from facefusion.safety.content_gate import GATE_MODELS, prepare_gate
-from facefusion.safety.open_nsfw import MODEL_ID, OpenNsfw, network_input
+from facefusion.errors import ModelError
+from facefusion.safety.content_gate import prepare_gate
+from facefusion.safety.open_nsfw import OpenNsfw, network_input
+from facefusion.safety.voters import EMBEDDED
 
 
 class Recorder(TensorSession):
@@ -59,16 +61,26 @@ def test_images_of_different_sizes_are_scored_in_order_and_in_batches():
     assert OpenNsfw(session).scores([]).shape == (0,)
 
 
-def test_the_gate_of_a_run_has_the_embedded_classifier_and_its_threshold():
-    gate = prepare_gate(NamedSessions(open_nsfw=Recorder()))
-    assert GATE_MODELS == gate.model_ids == (MODEL_ID,)
+@pytest.mark.parametrize('score', [1.5, -0.1, np.nan])
+def test_a_score_that_is_no_probability_is_an_error(score):
+    session = TensorSession(np.array([[0.5, score]], np.float32))
+    with pytest.raises(ModelError) as error:
+        OpenNsfw(session).scores([noise(30, 30)])
+    assert (error.value.reference, error.value.exit_code) == ('gate-scores', 6)
+    assert 'open_nsfw' in error.value.message and 'numbers from 0 to 1' in error.value.cause
+
+
+@pytest.mark.parametrize('models', [(), (EMBEDDED,)], ids=len)
+def test_every_gate_has_the_embedded_classifier_and_its_threshold(models):
+    gate = prepare_gate(NamedSessions(open_nsfw=Recorder()), models)
+    assert gate.model_ids == (EMBEDDED,)
     assert gate.as_record() == {'models': [{'model_id': 'open_nsfw', 'threshold': 0.8}], 'votes': 1}
     assert gate.classify([np.zeros((9, 9, 3), np.uint8)])[0][0] < 0.1
 
 
 @pytest.mark.network
 def test_harmless_images_pass_with_known_scores(sessions, example_portrait, example_group):
-    gate = prepare_gate(sessions)
+    gate = prepare_gate(sessions, (EMBEDDED,))
     pictures = [cv2.imread(str(path)) for path in (example_portrait, example_group)]
     flat = [np.zeros((720, 1280, 3), np.uint8), np.full((720, 1280, 3), 255, np.uint8)]
     scores = [score for (score,) in gate.classify(pictures + flat)]

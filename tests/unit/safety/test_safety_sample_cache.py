@@ -14,7 +14,7 @@ from facefusion.safety.sampling import Sampling
 SAMPLING = Sampling(10, 30, 10)
 SAMPLES = (
     Sample(10, 0.4, (0.25, 1.0)),
-    Sample(17, 0.68, (0.5, 0.0)),
+    Sample(17, 0.68, (0.5, -14.25)),
     Sample(20, 0.8, (0.0, 0.0)),
     Sample(30, 1.2, (1, 0)),
 )
@@ -69,7 +69,9 @@ def test_the_key_changes_with_everything_that_changes_a_sample():
         {'samples': {}},
         {'samples': [[10, 0.4, [0.1, 0.1]]]},  # a sampled frame is missing
         {'samples': [[n, 0.4, [0.1]] for n in (10, 20, 30)]},  # one classifier instead of two
-        {'samples': [[n, 0.4, [0.1, 1.1]] for n in (10, 20, 30)]},
+        {'samples': [[n, 0.4, [0.1, 10**400]] for n in (10, 20, 30)]},
+        {'samples': [[n, 0.4, [0.1, float('-inf')]] for n in (10, 20, 30)]},
+        {'samples': [[n, 0.4, [0.1, 0.2, 0.3]] for n in (10, 20, 30)]},  # three classifiers instead of two
         {'samples': [[n, 0.4, [0.1, float('nan')]] for n in (10, 20, 30)]},
         {'samples': [[n, 0.4, [0.1, None]] for n in (10, 20, 30)]},
         {'samples': [[n, 0.4, [True, 0.1]] for n in (10, 20, 30)]},

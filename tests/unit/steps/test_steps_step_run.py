@@ -23,6 +23,7 @@ from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_space, check_work_folder
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.registry import ProcessorsOptions
+from facefusion.safety.voters import GATE_MODELS
 from facefusion.settings import resolve
 from facefusion.steps import step_run
 from facefusion.steps.arguments import freeze_models
@@ -42,12 +43,20 @@ DIGESTS, NO_CACHE = RunDigests('t', 'a', 'p'), AnalysisCache(Path('none'), 0)
 
 
 class NoModels:
-    """A store without models that records the requested ids."""
+    """A store without models that records the requested ids; ``sizes`` are those of its files."""
 
     offline = True
+    catalog = GATE_MODELS
 
-    def __init__(self) -> None:
+    def __init__(self, **sizes: int) -> None:
         self.asked: list[str] = []
+        self._sizes = sizes
+
+    def file_size(self, model_id):
+        return self._sizes.get(model_id)
+
+    def published_bytes(self, model_id):
+        return self._sizes.get(model_id, 0)
 
     def fetch(self, model_ids):
         self.asked += model_ids
@@ -146,11 +155,39 @@ def test_work_folders_are_in_the_job_store_or_in_the_temp_folder(tmp_path):
 
 
 def test_a_plan_has_the_frozen_models(picture_step):
-    record = plan_step(freeze_models(picture_step, EMBEDDED, silent), silent).summary()
+    record = plan_step(freeze_models(picture_step, EMBEDDED, silent), NoModels(), silent).summary()
     assert record['models'] == ['centerface', 'face_mesh', 'open_nsfw']
     assert record['settings']['face_detector_model'] == 'centerface'
     assert record['settings']['face_selector_mode'] == 'many'
     assert record['settings']['face_landmarker_model'] == 'face_mesh'
+
+
+def test_a_plan_names_the_classifiers_of_the_content_gate_if_there_are_several(picture_step):
+    def messages(store):
+        found = []
+        plan_step(freeze_models(picture_step, EMBEDDED, silent), store, found.append)
+        return [(message.level, message.text) for message in found if 'content gate' in message.text]
+
+    text = 'the content gate uses open_nsfw; not on this machine: nsfw_1, nsfw_2, nsfw_3'
+    assert messages(NoModels()) == [('debug', text)]
+    text = 'the content gate uses open_nsfw, nsfw_2; not on this machine: nsfw_1, nsfw_3'
+    assert messages(NoModels(nsfw_2=9)) == [('info', text)]
+
+
+def test_a_plan_counts_the_memory_of_published_models(picture_step):
+    plans = [
+        plan_step(freeze_models(picture_step, EMBEDDED, silent), store, silent).memory
+        for store in (NoModels(), NoModels(nsfw_3=10**9))
+    ]
+    assert plans[1] - plans[0] >= 10**9
+
+
+def test_the_classifiers_with_weights_are_verified_before_a_run(picture_step, tmp_path):
+    store = NoModels(nsfw_3=9)
+    environment = StepEnvironment(store, RunFolders(tmp_path / 'jobs', None), {'XDG_DATA_HOME': str(tmp_path / 'data')})
+    with pytest.raises(ModelError):
+        run_step(picture_step, environment, StepName('job', 'step'), silent, StopFlag())
+    assert {'open_nsfw', 'nsfw_3'} <= {*store.asked} and not {'nsfw_1', 'nsfw_2'} & {*store.asked}
 
 
 def leftovers(tmp_path) -> list[str]:
