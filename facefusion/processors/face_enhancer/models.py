@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import NamedTuple
 
-# Upscalers, which every machine has. They know nothing about faces. The value is the largest side of a crop that the
-# network gets: a crop of 256 pixels takes seconds with realesrgan_x4plus.
-EMBEDDED = MappingProxyType({'realesr_animevideov3': 256, 'realesrgan_x4plus': 128})
+
+class UpscalerLimits(NamedTuple):
+    """The largest side of a crop that an upscaler gets, and the strongest change that it may add, in levels of 255."""
+
+    side: int
+    strongest: float
+
+
+# Upscalers, which every machine has. They know nothing about faces. realesrgan_x4plus is slow and invents more.
+EMBEDDED = MappingProxyType(
+    {'realesr_animevideov3': UpscalerLimits(256, 6.0), 'realesrgan_x4plus': UpscalerLimits(128, 2.0)}
+)
 # The models from which 'auto' selects, best first; the last one is embedded.
 PREFERENCE = ('gfpgan_1.4', 'codeformer', 'gpen_bfr_512', 'realesr_animevideov3')
 # The mask types that the face enhancer applies, as in FaceFusion 3.8 (peer-models.md section 8).

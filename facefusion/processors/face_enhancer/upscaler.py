@@ -17,6 +17,7 @@ from facefusion.faces.face import Floats
 from facefusion.faces.templates import Matrix, crop_frame, resized_matrix, template_matrix
 from facefusion.media.planes import Pixels
 from facefusion.processors.face_crops import FaceCrop
+from facefusion.processors.face_enhancer.models import UpscalerLimits
 
 TEMPLATE = 'ffhq_512'
 # The network gets crops of few sides, multiples of this; below 128 pixels the result is smeared.
@@ -24,21 +25,23 @@ _STEP, _SMALLEST = 64, 128
 # A larger face is read at up to this many times the side of its crop and shrunk with an area filter, because a warp
 # does not filter.
 _MOST_SHRINKING = 16
-# Coarser changes than this (sigma in pixels), and stronger ones (in levels of 255), do more harm than good.
-_FINE_SIGMA, _STRONGEST = 1.0, 6.0
-# The detail of a crop that covers more pixels of the frame than this is weakened: it is too coarse for the face.
-_FULL_STRENGTH_SIDE = 256
+# Changes that are coarser than this do more harm than good; in pixels.
+_FINE_SIGMA = 1.0
 
 
 class Upscaler:
-    """An upscaling network for RGB 0..1 of any size; it gets crops of sides up to ``largest`` pixels."""
+    """An upscaling network for RGB 0..1 of any size.
+
+    The detail of a crop that covers more pixels of the frame than the largest crop is weakened: it is too coarse for
+    the face.
+    """
 
     template = TEMPLATE
 
-    def __init__(self, session: Any, largest: int) -> None:
+    def __init__(self, session: Any, limits: UpscalerLimits) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._largest = largest
+        self._largest, self._strongest = limits
 
     def crop_side(self, five: Floats) -> int:
         """Return the side of the crop for the five points of a face in the frame: the frame's pixels, within limits."""
@@ -73,19 +76,20 @@ class Upscaler:
         pixels = _sharpest_crop(crop, shown)
         # The smallest of 1, 2 and 4 times the side that has the pixels of the frame.
         size = side * (1 if shown <= side else 2 if shown <= 2 * side else 4)
-        detail = fine_change(pixels, self.enlarge(pixels), size)
-        return detail * np.float32(min(1.0, _FULL_STRENGTH_SIDE / shown))
+        detail = fine_change(pixels, self.enlarge(pixels), size, self._strongest)
+        return detail * np.float32(min(1.0, self._largest / shown))
 
 
-def fine_change(pixels: Pixels, enlarged: Floats, size: int) -> Floats:
+def fine_change(pixels: Pixels, enlarged: Floats, size: int, strongest: float) -> Floats:
     """Return the fine and weak part of the change from ``pixels`` to ``enlarged``, float32 [size,size,3].
 
-    pixels: uint8 [S,S,3]. enlarged: float32 [4S,4S,3] in 0..255. Both are resized to ``size`` first.
+    pixels: uint8 [S,S,3]. enlarged: float32 [4S,4S,3] in 0..255. Both are resized to ``size`` first. ``strongest``
+    limits the change, in levels of 255.
     """
     after = cv2.resize(enlarged, (size, size), interpolation=cv2.INTER_AREA)
     change = after - cv2.resize(pixels.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     fine = change - cv2.GaussianBlur(change, (0, 0), _FINE_SIGMA)
-    return np.asarray(_STRONGEST * np.tanh(fine / _STRONGEST), np.float32)
+    return np.asarray(strongest * np.tanh(fine / strongest), np.float32)
 
 
 def _sharpest_crop(crop: FaceCrop, shown: float) -> Pixels:

@@ -27,7 +27,7 @@ from facefusion.media.planes import plane_views
 from facefusion.models.catalog import load_catalog
 from facefusion.models.preferences import PREFERENCES
 from facefusion.processors.face_crops import face_crops
-from facefusion.processors.face_enhancer.models import EMBEDDED, PREFERENCE
+from facefusion.processors.face_enhancer.models import EMBEDDED, PREFERENCE, UpscalerLimits
 from facefusion.processors.face_enhancer.options import MODELS, FaceEnhancerOptions
 from facefusion.processors.face_enhancer.process import FaceEnhancer, prepare
 from facefusion.processors.face_enhancer.registration import FACE_ENHANCER
@@ -39,6 +39,7 @@ from facefusion.processors.registration import Requirements
 from facefusion.settings import Settings
 
 CATALOG = load_catalog(Path(__file__).resolve().parents[3] / 'models' / 'catalog')
+LIMITS = UpscalerLimits(256, 6.0)
 # The template and the side of each published model; all of them take (x - 0.5) / 0.5.
 EXPECTED = {
     'codeformer': ('ffhq_512', 512),
@@ -153,10 +154,10 @@ def test_a_larger_network_gets_fewer_crops_per_call(name, most):
 def test_an_upscaler_gets_rgb_from_0_to_1_and_its_output_is_cut_to_that_range():
     session = EnhancerSession('h', 4)
     crop = random_crop(128)
-    enlarged = Upscaler(session, 256).enlarge(crop)
+    enlarged = Upscaler(session, LIMITS).enlarge(crop)
     np.testing.assert_allclose(session.fed[0]['input'][0].transpose(1, 2, 0), crop[..., ::-1] / 255, atol=1e-6)
     np.testing.assert_allclose(enlarged, crop.repeat(4, 0).repeat(4, 1), atol=0.01)
-    extreme = Upscaler(EnhancerSession('h', 4, (1.5, 0.5, -0.5)), 256).enlarge(crop)
+    extreme = Upscaler(EnhancerSession('h', 4, (1.5, 0.5, -0.5)), LIMITS).enlarge(crop)
     np.testing.assert_allclose(extreme[0, 0], (0, 127.5, 255))
 
 
@@ -165,8 +166,8 @@ def test_an_upscaler_gets_rgb_from_0_to_1_and_its_output_is_cut_to_that_range():
 )
 def test_a_crop_has_the_pixels_of_the_face_within_limits(shown, side):
     five = np.array(TEMPLATES['ffhq_512'], np.float32) * shown + 50
-    assert Upscaler(EnhancerSession('h', 4), 256).crop_side(five) == side
-    assert Upscaler(EnhancerSession('h', 4), 128).crop_side(five) == 128
+    assert Upscaler(EnhancerSession('h', 4), LIMITS).crop_side(five) == side
+    assert Upscaler(EnhancerSession('h', 4), UpscalerLimits(128, 2.0)).crop_side(five) == 128
 
 
 @pytest.mark.parametrize(('size', 'grid'), [(20, 128), (45, 192), (60, 256), (120, 512), (200, 1024), (700, 1024)])
@@ -179,7 +180,7 @@ def test_the_detail_has_the_pixels_of_the_frame_within_limits(size, grid):
 
 
 def crops_of(frame, landmarks, session):
-    network = Upscaler(session, 256)
+    network = Upscaler(session, LIMITS)
     task = FrameTask(frame, (LinkedFace(0, landmarks, 0.9),))
     (crops,) = face_crops([task], network.template, network.crop_side)
     return crops, network
@@ -205,10 +206,10 @@ def test_only_fine_changes_of_an_upscaler_are_kept():
     grey = np.full((128, 128, 3), 128, np.uint8)
 
     def kept(period: float, height: float) -> float:
-        inner = fine_change(grey, waves(512, period, height), 512)[50:-50, 50:-50]
+        inner = fine_change(grey, waves(512, period, height), 512, 6.0)[50:-50, 50:-50]
         return float(np.abs(inner).max())
 
-    assert fine_change(grey, np.full((512, 512, 3), 140, np.float32), 512).max() == 0
+    assert fine_change(grey, np.full((512, 512, 3), 140, np.float32), 512, 6.0).max() == 0
     # A Gaussian of sigma s leaves exp(-2 (pi s / period)^2) of a wave.
     assert kept(40, 3) == pytest.approx(3 * (1 - np.exp(-2 * (np.pi / 40) ** 2)), rel=0.05)
     assert kept(4, 3) == pytest.approx(6 * np.tanh(3 * (1 - np.exp(-2 * (np.pi / 4) ** 2)) / 6 / 2**0.5), rel=0.05)
@@ -257,7 +258,7 @@ def grey_frame(width: int = 400, height: int = 300) -> PixelFrame:
 def network_of(kind: str, colour=None):
     """Return a network that returns its input, or one colour; an upscaler adds a grain instead of the colour."""
     if kind == 'upscaler':
-        return Upscaler(EnhancerSession('h', 4, grain=0.3 if colour else 0.0), 256)
+        return Upscaler(EnhancerSession('h', 4, grain=0.3 if colour else 0.0), LIMITS)
     return Restorer(EnhancerSession(512, 1, colour), contract_of('gfpgan_1.4'), 1, 0.5)
 
 
@@ -305,7 +306,7 @@ def test_the_detail_lies_where_the_network_added_it(size):
     cells = np.random.default_rng(size).integers(115, 135, (30000 // size, 30000 // size, 3), np.uint8)
     frame = PixelFrame(cv2.resize(cells, (1000, 1000), interpolation=cv2.INTER_CUBIC))
     before = frame.pixels.astype(np.float32)
-    assert enhance(Upscaler(SharpeningSession('h', 4), 256), frame, face_at(500, 500, size))
+    assert enhance(Upscaler(SharpeningSession('h', 4), LIMITS), frame, face_at(500, 500, size))
     inner = (slice(500 - size, 500 + size),) * 2
     added = (frame.pixels - before)[inner].mean(-1).ravel()
     wanted = (before - cv2.GaussianBlur(before, (0, 0), 1.5)).mean(-1)
@@ -528,7 +529,7 @@ def test_a_prepared_enhancer_uses_the_model_and_the_blend(model, blend):
 def test_a_prepared_upscaler_gets_crops_of_its_largest_side(model, largest):
     sessions = Sessions(EnhancerSession('h', 4, grain=0.3))
     processor = prepare(ProcessorTools(settings_of(model), (), sessions, FaceFinder(), None, silent))
-    assert processor.process([FrameTask(grey_frame(), (LinkedFace(0, face('large'), 0.9),))]) == [True]
+    assert processor.process([FrameTask(grey_frame(), (LinkedFace(0, face('upright'), 0.9),))]) == [True]
     assert [feeds['input'].shape[2] for feeds in sessions.network.fed] == [largest]
 
 
