@@ -140,7 +140,7 @@ def run(folder: Path, source: Path, options: tuple[str, ...]) -> float:
 
 def bare_cost(path: Path, shape: tuple[int, ...]) -> float:
     """Return the median CPU milliseconds of one call of a network."""
-    import onnxruntime
+    from facefusion.inference.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

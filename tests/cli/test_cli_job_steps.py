@@ -12,6 +12,7 @@ from fakes.media_files import frame_pixels
 from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.options import describe
+from facefusion.processors.registry import REGISTRATIONS
 from facefusion.steps.arguments import STEP_GROUPS
 
 DRAW = ('--processors', 'face_debugger')
@@ -128,7 +129,8 @@ def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
     ini.write_text('[output_creation]\noutput_image_quality = 99\n')
     args = jobs.show('j')['steps'][0]['args']
     assert (args['output_image_quality'], args['face_selector_mode']) == (33, 'one')
-    assert 'auto' not in [value for key, value in args.items() if key.endswith('_model')]
+    idle = {key for each in REGISTRATIONS if each.name not in args['processors'] for key in each.preferences}
+    assert {key for key, value in args.items() if key.endswith('_model') and value == 'auto'} <= idle
     # Options that belong to the process that adds the step (devices, messages) are not stored.
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
 
