@@ -13,6 +13,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def _spoken(voice: str, text: str) -> Speech:
     events = [*record['events'], ['', len(samples) / record['rate']]]
     phonemes = [
         Phoneme(symbol.strip('ˈˌ'), begin, end)
-        for (symbol, begin), (_, end) in zip(events[:-1], events[1:], strict=True)
+        for (symbol, begin), (_, end) in pairwise(events)
         if end > begin
     ]
     return Speech(record['rate'], samples, tuple(phonemes))
