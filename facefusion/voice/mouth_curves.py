@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.media.voice import VOICE_RATE, Voice
+from facefusion.media.voice import Voice
 from facefusion.stopping import StopFlag
 from facefusion.voice.activity import CHUNK_SECONDS, VoiceActivity, local_percentile
 from facefusion.voice.lip_closures import lip_closures
-from facefusion.voice.speech_bands import BAND_RATE, SpeechBands, measure_bands
+from facefusion.voice.speech_bands import BAND_RATE, measure_bands
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -32,13 +32,13 @@ _RANGE_DB = 32.0
 # A pause closes the mouth when it lasts this long, in values; shorter gaps belong to consonants.
 _SHORTEST_PAUSE = 12
 # The lips reach a closure, and leave it, within this many values.
-_APPROACH = 4
+_APPROACH = 3
 # The mouth stays open a little while the tongue closes it: t, d, k, g, n.
 _TONGUE_OPENING = 0.16
 # The detector of speech answers a little late, and stops early: values added on both sides.
 _GATE_REACH = 8
 # Standard deviations of the smoothing in values, and its delay: the audio leads the mouth by about 20 ms.
-_SMOOTHING, _WIDTH_SMOOTHING, _DELAY = 2.5, 5.0, 2
+_SMOOTHING, _WIDTH_SMOOTHING, _DELAY = 2.0, 5.0, 2
 
 
 class MouthShape(NamedTuple):
@@ -130,7 +130,7 @@ def _smoothed(values: NDArray[np.floating], deviation: float, delay: int) -> NDA
 
 
 def _approach(closed: Flags) -> Floats:
-    """Return 1 where the lips meet, and less within 40 ms of it."""
+    """Return 1 where the lips meet, and less within 30 ms of it."""
     share = np.zeros(len(closed), np.float32)
     for distance in range(_APPROACH + 1):
         near = _widest(closed.astype(np.float32), distance)
