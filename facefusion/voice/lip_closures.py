@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.voice.speech_bands import SpeechBands
+from facefusion.voice.activity import local_percentile
+from facefusion.voice.speech_bands import BAND_RATE, SpeechBands
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -23,6 +24,8 @@ _EDGE_SHARE, _MOST_EDGE_DB, _LONGEST = 0.45, 12.0, 20
 # Below the loud speech around it: a dip without a murmur, and one without any sound.
 _QUIET_DB, _SILENT_DB = 27.0, 55.0
 _GAP_DB, _HUM_HIGH_DB, _HUM_HZ, _HUM_BURST_HZ = 36.0, 38.0, 900.0, 1300.0
+# Above the quietest sound around it: noise of the recording.
+_NOISE_DB = 6.0
 # Above this centre of energy in Hz the tongue makes the burst.
 _BURST_HZ, _PARTED_HZ = 1700.0, 760.0
 # The murmur of closed lips: its second formant, the lead of the low band over the middle, and of the middle over the
@@ -42,9 +45,11 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
     speech.
     """
     middle, count = bands.middle, len(bands.middle)
+    everywhere = np.ones(count, bool)
+    floor, floor_high = (local_percentile(each, everywhere, BAND_RATE, 5) for each in (middle, bands.high))
     before, after = _loudest_beside(middle)
     lips, tongue = np.zeros(count, bool), np.zeros(count, bool)
-    for begin, end in _runs(_murmurs(bands, loudest, np.maximum(before, after)) & speech):
+    for begin, end in _runs(_murmurs(bands, loudest, np.maximum(before, after), floor_high) & speech):
         if end - begin >= _SHORTEST_MURMUR:
             _mark(lips, begin, end)
     depth = np.minimum(before, after) - middle
@@ -53,14 +58,16 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
         if lips[begin:end].any():
             continue
         relative = middle[begin:end] - loudest[place]
-        hisses = bands.high[begin:end].max() - middle[begin:end].max() > _HISS_DB
-        if hisses and bands.high[begin:end].max() > loudest[place] - _SILENT_DB:
+        hiss = bands.high[begin:end].max()
+        if hiss - middle[begin:end].max() > _HISS_DB and hiss > max(
+            loudest[place] - _SILENT_DB, floor_high[place] + _NOISE_DB
+        ):
             continue
         burst = bands.centre[min(end + 1, count - 1)]
         # The lips have just parted, so the first formant is still low; after a glottal stop it is not.
         is_parted = bands.first_formant[min(end, count - 1)] < _PARTED_HZ
-        is_gap = relative.min() < -_GAP_DB and burst < _BURST_HZ
-        hums = bands.high[begin:end].max() < loudest[place] - _HUM_HIGH_DB and bands.centre[place] < _HUM_HZ
+        is_gap = burst < _BURST_HZ and middle[place] < max(loudest[place] - _GAP_DB, floor[place] + _NOISE_DB / 2)
+        hums = hiss < loudest[place] - _HUM_HIGH_DB and bands.centre[place] < _HUM_HZ
         hums &= bool(relative.min() < -_QUIET_DB and burst < _HUM_BURST_HZ)
         if is_parted and (is_gap or hums):
             _mark(lips, begin, end)
@@ -69,13 +76,13 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
     return lips, tongue & ~lips
 
 
-def _murmurs(bands: SpeechBands, loudest: Floats, beside: Floats) -> Flags:
+def _murmurs(bands: SpeechBands, loudest: Floats, beside: Floats, floor_high: Floats) -> Flags:
     """Return where the spectrum is that of m: low energy, hardly any high one, and a low second formant."""
     return (
         (beside - bands.middle >= _MURMUR_DEPTH_DB)
         & (bands.middle > loudest - _MURMUR_QUIET_DB)
         & (bands.low - bands.middle > _MURMUR_LOW_DB)
-        & (bands.high - loudest < _MURMUR_HIGH_DB)
+        & (bands.high < np.maximum(loudest + _MURMUR_HIGH_DB, floor_high + _NOISE_DB))
         & (bands.second_formant < _MURMUR_HZ)
     )
 
