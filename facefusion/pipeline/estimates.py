@@ -11,8 +11,8 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
-from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_published, memory_of_video
+from facefusion.voice.extraction import extraction_size
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
@@ -83,7 +83,7 @@ def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
 
 def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
     """Return the size of the work files of a clip; ``encoded`` is the size of its encoded frames."""
-    return frames * FACE_BYTES + encoded + (voice_size(sound) if sound is not None else 0)
+    return frames * FACE_BYTES + encoded + (extraction_size(sound) if sound is not None else 0)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:

@@ -40,6 +40,7 @@ from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
+from facefusion.voice.options import VoiceExtractorOptions, extractor_networks
 
 # Analysis chunks always have this length, on an absolute grid of source frames, because the faces found in a clip
 # must not depend on its segments.
@@ -288,6 +289,8 @@ def _models(
     if len(sources) > 1 and needed.mesh:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models
+    if needed.source_audio:
+        models += extractor_networks(settings[VoiceExtractorOptions])
     models += (name for processor in chain for name in processor.models)
     return tuple(dict.fromkeys(models))
 

@@ -13,7 +13,7 @@ from facefusion.stopping import StopFlag
 
 Floats = NDArray[np.float32]
 
-MODEL_ID = 'silero_vad'
+
 CHUNK = 512
 CHUNK_SECONDS = CHUNK / VOICE_RATE
 _CONTEXT = 64

@@ -78,13 +78,14 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
 
 def _murmurs(bands: SpeechBands, loudest: Floats, beside: Floats, floor_high: Floats) -> Flags:
     """Return where the spectrum is that of m: low energy, hardly any high one, and a low second formant."""
-    return (
+    murmurs: Flags = (
         (beside - bands.middle >= _MURMUR_DEPTH_DB)
         & (bands.middle > loudest - _MURMUR_QUIET_DB)
         & (bands.low - bands.middle > _MURMUR_LOW_DB)
         & (bands.high < np.maximum(loudest + _MURMUR_HIGH_DB, floor_high + _NOISE_DB))
         & (bands.second_formant < _MURMUR_HZ)
     )
+    return murmurs
 
 
 def _mark(lips: Flags, begin: int, end: int) -> None:

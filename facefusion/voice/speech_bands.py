@@ -65,10 +65,12 @@ def _block(voice: Voice, first: int, count: int) -> NDArray[np.float64]:
 
 def _level(power: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     chosen = power[:, (low <= _HERTZ) & (high > _HERTZ)]
-    return 10 * np.log10(chosen.sum(axis=1) + _FLOOR)
+    levels: NDArray[np.float64] = 10 * np.log10(chosen.sum(axis=1) + _FLOOR)
+    return levels
 
 
 def _centre(power: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
     inside = (low <= _HERTZ) & (high > _HERTZ)
     total = power[:, inside].sum(axis=1)
-    return (power[:, inside] @ _HERTZ[inside]) / np.maximum(total, _FLOOR)
+    centres: NDArray[np.float64] = (power[:, inside] @ _HERTZ[inside]) / np.maximum(total, _FLOOR)
+    return centres
