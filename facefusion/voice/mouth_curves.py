@@ -32,11 +32,11 @@ _RANGE_DB = 32.0
 # A pause closes the mouth when it lasts this long, in values; shorter gaps belong to consonants.
 _SHORTEST_PAUSE = 12
 # The lips reach a closure, and leave it, within this many values.
-_APPROACH = 3
+_APPROACH = 2
 # The mouth stays open a little while the tongue closes it: t, d, k, g, n.
 _TONGUE_OPENING = 0.16
 # The detector of speech answers a little late, and stops early: values added on both sides.
-_GATE_REACH = 8
+_GATE_REACH = 6
 # Standard deviations of the smoothing in values, and its delay: the audio leads the mouth by about 20 ms.
 _SMOOTHING, _WIDTH_SMOOTHING, _DELAY = 2.0, 5.0, 2
 
@@ -104,7 +104,7 @@ def _speech(probabilities: Floats, count: int) -> Floats:
     """Return the gate float32 [n], 0 .. 1, from probabilities of 32 ms each."""
     times = np.arange(count) / CURVE_RATE
     found = np.interp(times, (np.arange(len(probabilities)) + 0.5) * CHUNK_SECONDS, probabilities)
-    return _widest(_ramp(found, 0.25, 0.6), _GATE_REACH)
+    return _widest(_ramp(found, 0.4, 0.7), _GATE_REACH)
 
 
 def _ramp(values: NDArray[np.floating], low: float, high: float) -> Floats:
@@ -130,7 +130,7 @@ def _smoothed(values: NDArray[np.floating], deviation: float, delay: int) -> NDA
 
 
 def _approach(closed: Flags) -> Floats:
-    """Return 1 where the lips meet, and less within 30 ms of it."""
+    """Return 1 where the lips meet, and less within 20 ms of it."""
     share = np.zeros(len(closed), np.float32)
     for distance in range(_APPROACH + 1):
         near = _widest(closed.astype(np.float32), distance)
