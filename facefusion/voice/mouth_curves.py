@@ -139,10 +139,10 @@ def _approach(closed: Flags) -> Floats:
 
 
 def _long_runs(flags: Flags, shortest: int) -> Flags:
-    """Return the flags that belong to runs of at least ``shortest`` values."""
+    """Return the flags that belong to runs of at least ``shortest`` values, or to runs at the ends."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     kept = np.zeros(len(flags), bool)
     for begin, end in edges.reshape(-1, 2):
-        if end - begin >= shortest:
+        if end - begin >= shortest or begin == 0 or end == len(flags):
             kept[begin:end] = True
     return kept

@@ -79,9 +79,7 @@ def _spoken(voice: str, text: str) -> Speech:
         record = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
     events = [*record['events'], ['', len(samples) / record['rate']]]
     phonemes = [
-        Phoneme(symbol.strip('ˈˌ'), begin, end)
-        for (symbol, begin), (_, end) in pairwise(events)
-        if end > begin
+        Phoneme(symbol.strip('ˈˌ'), begin, end) for (symbol, begin), (_, end) in pairwise(events) if end > begin
     ]
     return Speech(record['rate'], samples, tuple(phonemes))
 
