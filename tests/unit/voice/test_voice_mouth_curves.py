@@ -105,7 +105,7 @@ def test_open_vowels_open_wider_than_close_ones_and_spread_ones_are_wider_than_r
         ]
         return sum(gain * np.sin(2 * np.pi * 120 * n * times) for n, gain in harmonics).astype(np.float32)
 
-    # The first two formants of a, i and u in Hz (Peterson and Barney 1952, men), one second each; the second one is weaker.
+    # The first two formants of a, i and u in Hz (Peterson and Barney 1952, men); the second one is weaker.
     sound = np.concatenate([vowel(730, 1090), vowel(270, 2290), vowel(300, 870)])
     curves = curves_of(sound / np.abs(sound).max(), Always(), tmp_path)
     a, i, u = (curves.at(second + 0.5) for second in range(3))
