@@ -42,15 +42,16 @@ class MediaSize:
 
 
 def fitted_memory(
-    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0
+    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, voice_bytes: int = 0
 ) -> tuple[int, dict[str, int]]:
     """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
 
-    ``weight_bytes`` is the size of the weights of the published models.
+    ``weight_bytes`` is the size of the weights of the published models, ``voice_bytes`` the memory to extract a voice.
     """
     while True:
         at_once = workers if size.is_video else 1
         parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
         allowed += [lowest[0]] if lowest is not None else []

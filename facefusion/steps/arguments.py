@@ -96,8 +96,11 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
 
 def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the models from which 'auto' selects for each option of the processor chain, best first."""
-    preferences: dict[str, tuple[str, ...]] = {**PREFERENCES, **MASK_PREFERENCES, **VOICE_PREFERENCES}
-    for registration in registrations(settings[ProcessorsOptions].processors):
+    chain = registrations(settings[ProcessorsOptions].processors)
+    preferences: dict[str, tuple[str, ...]] = {**PREFERENCES, **MASK_PREFERENCES}
+    if any(registration.requirements(settings).source_audio for registration in chain):
+        preferences |= VOICE_PREFERENCES
+    for registration in chain:
         preferences |= registration.preferences
     return preferences
 

@@ -257,6 +257,22 @@ def test_processors_hear_the_voice_and_not_the_music(run, tmp_path):
     assert np.std(heard[: len(heard) // 3]) > 0.02
 
 
+@pytest.mark.parametrize(
+    ('words', 'extractor', 'network'),
+    [((), 'band', 'silero_vad'), (('--voice-extractor-model', 'uvr_mdxnet'), 'uvr_mdxnet', 'uvr_mdxnet')],
+)
+def test_the_plan_has_the_network_and_the_memory_of_the_voice_extractor(
+    program, monkeypatch, voice, tmp_path, words, extractor, network
+):
+    exercise.install(monkeypatch)
+    cv2.imwrite(str(tmp_path / 'in.png'), np.zeros((64, 64, 3), np.uint8))
+    paths = ('-t', tmp_path / 'in.png', '-s', voice, '-o', tmp_path / 'out.mp4')
+    (event,) = program.run('--processors', *LOUDNESS, *paths, '--dry-run', *words).events
+    assert event['plan']['settings']['voice_extractor_model'] == extractor
+    assert network in event['plan']['models']
+    assert event['plan']['memory_parts']['voice extraction'] > 0
+
+
 def test_a_missing_audio_source_is_reported(program, monkeypatch, clip, tmp_path):
     exercise.install(monkeypatch)
     words = ('headless-run', '--processors', 'loudness', '-t', clip, '-o', tmp_path / 'out.mp4')
