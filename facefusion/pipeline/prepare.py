@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from facefusion.events import Message
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
@@ -22,7 +23,7 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
-from facefusion.voice.extraction import extract_voice
+from facefusion.voice.extraction import extract_voice, is_silent
 from facefusion.voice.options import BAND, VoiceExtractorOptions, extractor_of
 
 
@@ -83,4 +84,7 @@ def _extracted(context: RunContext, work: WorkFolder) -> Voice | None:
     extractor = extractor_of(context.settings[VoiceExtractorOptions])
     # The detector is too small for several threads.
     sessions = context.sessions if extractor == BAND else context.sessions.at(context.plan.workers)
-    return extract_voice(sound, work.path, extractor, sessions, context.flag)
+    voice = extract_voice(sound, work.path, extractor, sessions, context.flag)
+    if is_silent(voice):
+        context.emit(Message('warn', 'run', f'no speech was found in {sound.path.name}: mouths stay closed'))
+    return voice

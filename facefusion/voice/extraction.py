@@ -16,6 +16,7 @@ from facefusion.media.sound import Piece, SoundInfo, SoundPieces
 from facefusion.media.voice import VOICE_RATE, Voice, remove_voice, resampled, voice_size, write_voice
 from facefusion.stopping import StopFlag
 from facefusion.voice.activity import VoiceActivity
+from facefusion.voice.loudness import chunk_levels, chunks_of, usual_gain
 from facefusion.voice.options import BAND, DETECTOR
 from facefusion.voice.separation import SEPARATION_RATE, Separator
 from facefusion.voice.voice_band import voice_band
@@ -23,6 +24,7 @@ from facefusion.voice.voice_band import voice_band
 Floats = NDArray[np.float32]
 
 _SILENCE = 1 << 16
+_SILENT_DB = -80.0
 
 
 class Sessions(Protocol):
@@ -40,26 +42,37 @@ def extract_voice(sound: SoundInfo, folder: Path, extractor: str, sessions: Sess
     """Return the voice of a source at 16 kHz from ``folder``; extract it unless an earlier run did.
 
     ``extractor`` is 'band' or the id of a network. The file is named after it, so that voices of different extractors
-    are never mixed. Memory does not grow with the length. Raises the errors of ``write_voice``, ModelError,
-    ProviderError.
+    are never mixed. Speech gets the usual level. Memory does not grow with the length. Raises the errors of
+    ``write_voice``, ModelError, ProviderError.
     """
     path = folder / f'voice-{extractor}.npy'
     with suppress(ResourceError):
         if path.exists():
             return Voice.open(path, stop)
-    if extractor == BAND:
-        return _band(sound, path, VoiceActivity(sessions.session(DETECTOR)), stop)
-    separator = Separator(sessions.session(extractor))
-    return write_voice(sound, path, stop=stop, blocks=_separated(sound, separator, stop))
-
-
-def _band(sound: SoundInfo, path: Path, activity: VoiceActivity, stop: StopFlag) -> Voice:
-    complete = write_voice(sound, path.with_name('sound.npy'), stop=stop)
+    session = sessions.session(DETECTOR if extractor == BAND else extractor)
+    separated = None if extractor == BAND else _separated(sound, Separator(session), stop)
+    # The level of the voice is known only at its end, so it is written twice.
+    first = write_voice(sound, folder / f'sound-{extractor}.npy', stop=stop, blocks=separated)
     try:
-        return write_voice(sound, path, stop=stop, blocks=voice_band(complete, activity, stop))
+        blocks = voice_band(first, VoiceActivity(session), stop) if extractor == BAND else _levelled(first)
+        return write_voice(sound, path, stop=stop, blocks=blocks)
     finally:
-        complete.close()
-        remove_voice(complete.path)
+        first.close()
+        remove_voice(first.path)
+
+
+def is_silent(voice: Voice) -> bool:
+    """Whether a voice has no sound: the extractor found no speech."""
+    return bool((chunk_levels(voice) < _SILENT_DB).all())
+
+
+def _levelled(voice: Voice) -> Iterator[tuple[int, Floats]]:
+    """Yield the samples at the usual level of speech, which the networks of lip synchronisers expect."""
+    gain, position = usual_gain(chunk_levels(voice)), 0
+    for chunks in chunks_of(voice):
+        samples = (chunks.reshape(-1) * gain)[: voice.sample_count - position]
+        yield position, samples
+        position += len(samples)
 
 
 def _separated(sound: SoundInfo, separator: Separator, stop: StopFlag) -> Iterator[tuple[int, Floats]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.voice.activity import local_percentile
+from facefusion.voice.loudness import local_percentile
 from facefusion.voice.speech_bands import BAND_RATE, SpeechBands
 
 Floats = NDArray[np.float32]

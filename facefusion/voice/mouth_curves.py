@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from facefusion.media.voice import Voice
 from facefusion.stopping import StopFlag
-from facefusion.voice.activity import CHUNK_SECONDS, VoiceActivity, local_percentile
+from facefusion.voice.activity import VoiceActivity
 from facefusion.voice.lip_closures import lip_closures
+from facefusion.voice.loudness import CHUNK_SECONDS, local_percentile
 from facefusion.voice.speech_bands import BAND_RATE, measure_bands
 
 Floats = NDArray[np.float32]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from facefusion.media.voice import VOICE_RATE, Voice
 from facefusion.stopping import StopFlag
-from facefusion.voice.activity import CHUNK, VoiceActivity
+from facefusion.voice.activity import VoiceActivity
+from facefusion.voice.loudness import CHUNK, chunk_levels, usual_gain
 
 Floats = NDArray[np.float32]
 
@@ -25,9 +26,12 @@ _BLOCK = 1000
 def voice_band(voice: Voice, activity: VoiceActivity, stop: StopFlag | None = None) -> Iterator[tuple[int, Floats]]:
     """Yield blocks of the voice in the band of speech, with their positions; gaps in speech are silent.
 
+    Speech gets the usual level, because the networks of lip synchronisers expect it.
+
     Memory does not grow with the length, except for one value for each 32 ms. Raises Interrupted.
     """
-    gate = _gate(activity.probabilities(voice, stop))
+    probabilities = activity.probabilities(voice, stop)
+    gate = _gate(probabilities) * usual_gain(chunk_levels(voice), probabilities >= _LIKELY)
     margin = _TAPS // 2
     for first in range(0, len(gate), _BLOCK):
         if stop is not None:

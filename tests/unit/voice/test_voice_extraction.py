@@ -17,8 +17,9 @@ from facefusion.errors import Interrupted, MediaError
 from facefusion.media.sound import probe_sound
 from facefusion.media.voice import VOICE_RATE, write_voice
 from facefusion.stopping import StopFlag
-from facefusion.voice.activity import CHUNK, VoiceActivity
-from facefusion.voice.extraction import extract_voice, extraction_size
+from facefusion.voice.activity import VoiceActivity
+from facefusion.voice.extraction import extract_voice, extraction_size, is_silent
+from facefusion.voice.loudness import CHUNK
 from facefusion.voice.mouth_curves import measure_curves
 from facefusion.voice.options import VoiceExtractorOptions, extractor_networks
 from facefusion.voice.separation import SEPARATION_RATE, Separator
@@ -81,7 +82,6 @@ def test_a_separated_voice_keeps_its_times_at_any_rate_and_with_any_channels(rat
     samples = voice.window(0, voice.duration).astype(np.float64)
     centre = (np.arange(len(samples)) * samples**2).sum() / (samples**2).sum() / VOICE_RATE
     assert abs(centre - 4) < 1e-3
-    assert abs(np.abs(samples).max() - 0.5) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,9 @@ def test_the_band_keeps_speech_at_its_times_and_silences_the_rest(tmp_path):
     found = np.concatenate([samples for _, samples in blocks])
     assert len(found) == voice.sample_count
     inside, margin = slice(900 * CHUNK, 1100 * CHUNK), 4 * CHUNK
-    expected = 0.3 * np.sin(2 * np.pi * 300 * times[inside])
-    np.testing.assert_allclose(found[inside], expected, atol=0.01)
+    # The gain is measured on the sound with its bass: level 0.3, to 0.141.
+    expected = 0.1413 * np.sin(2 * np.pi * 300 * times[inside])
+    np.testing.assert_allclose(found[inside], expected, atol=0.005)
     assert not found[: 900 * CHUNK - margin].any() and not found[1100 * CHUNK + margin :].any()
 
 
@@ -181,7 +182,7 @@ def test_only_the_voice_stays_in_the_folder_and_its_size_is_planned(tmp_path):
 
     voice = extract_voice(info, tmp_path / 'work', 'band', NamedSessions(silero_vad=Deaf()), StopFlag())
     assert {path.name for path in (tmp_path / 'work').iterdir()} == {'voice-band.npy', 'voice-band.json'}
-    assert not voice.window(0, 10).any()
+    assert is_silent(voice)
     assert extraction_size(info) >= 2 * voice.sample_count * 4
 
 
@@ -219,3 +220,19 @@ def test_an_extractor_needs_its_own_network_and_the_band_the_detector():
     assert extractor_networks(VoiceExtractorOptions('band')) == ('silero_vad',)
     assert extractor_networks(VoiceExtractorOptions('kim_vocal_2')) == ('kim_vocal_2',)
     assert SEPARATION_RATE == 44100 and Fraction(CHUNK, VOICE_RATE) == Fraction(4, 125)
+
+
+@pytest.mark.parametrize('gain', [0.001, 0.03, 1, 3])
+def test_a_separated_voice_gets_the_usual_level_whatever_its_own(gain, tmp_path):
+    spoken = np.concatenate([gain * resampled(speak('en+f3')), np.zeros(16000 * 30, np.float32)])
+    path = tmp_path / 'a.wav'
+    with av.open(str(path), 'w') as file:
+        stream = file.add_stream('pcm_f32le', rate=16000, layout='mono')
+        frame = av.AudioFrame.from_ndarray(spoken[None].astype(np.float32), format='flt', layout='mono')
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    sessions = NamedSessions(kim_vocal_2=MdxSession())
+    voice = extract_voice(probe_sound(path), tmp_path, 'kim_vocal_2', sessions, StopFlag())
+    assert not is_silent(voice)
+    assert 0.05 < np.std(voice.window(0, 9)) < 0.2

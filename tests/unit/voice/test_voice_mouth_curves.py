@@ -13,7 +13,8 @@ from fakes.voices import make_voice, music, resampled
 
 from facefusion.errors import Interrupted
 from facefusion.stopping import StopFlag
-from facefusion.voice.activity import CHUNK, VoiceActivity
+from facefusion.voice.activity import VoiceActivity
+from facefusion.voice.loudness import CHUNK
 from facefusion.voice.mouth_curves import CURVE_RATE, MouthCurves, MouthShape, measure_curves
 
 FRAME_RATE = 25
