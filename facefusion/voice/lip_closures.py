@@ -7,6 +7,8 @@ of n near 1700 Hz (phonetics textbooks give these loci for any language).
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,26 +18,40 @@ from facefusion.voice.speech_bands import BAND_RATE, SpeechBands
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-# A closure is a minimum within 30 ms that is this much quieter than the sound on both sides, in dB.
+# Levels are in dB, times in values of 10 ms. A closure is a minimum within 30 ms that is this much quieter than the
+# sound within 150 ms on both sides.
 _MINIMUM_REACH, _SIDE_REACH = 3, 15
 _DEPTH_DB = 12.0
-# It includes the values within this share of its depth, and ends after 200 ms on each side.
+# It includes the values within this share of its depth, on at most 200 ms of each side.
 _EDGE_SHARE, _MOST_EDGE_DB, _LONGEST = 0.45, 12.0, 20
-# Below the loud speech around it: a dip without a murmur, and one without any sound.
-_QUIET_DB, _SILENT_DB = 27.0, 55.0
-_GAP_DB, _HUM_HIGH_DB, _HUM_HZ, _HUM_BURST_HZ = 36.0, 38.0, 900.0, 1300.0
+# The lips meet for at least this long, so that a video of 25 frames a second shows it.
+_SHORTEST = 5
+# Below the loud speech around it: the silent gap of p and b, the hum of a voiced b, and no sound at all.
+_GAP_DB, _HUM_DB, _SILENT_DB = 36.0, 27.0, 55.0
 # Above the quietest sound around it: noise of the recording.
 _NOISE_DB = 6.0
-# Above this centre of energy in Hz the tongue makes the burst.
-_BURST_HZ, _PARTED_HZ = 1700.0, 760.0
-# The murmur of closed lips: its second formant, the lead of the low band over the middle, and of the middle over the
-# high one. Laterals have less low energy, vowels more in the middle.
-_MURMUR_HZ, _MURMUR_LOW_DB, _MURMUR_HIGH_DB, _MURMUR_DEPTH_DB = 1320.0, -2.0, -30.0, 9.0
-_SHORTEST_MURMUR, _MURMUR_QUIET_DB = 3, 38.0
-# Sibilants dip in the middle, too, but have more energy above.
+# The centre of energy of the burst after a gap and after a hum of the lips; that of the tongue is higher.
+_BURST_HZ, _HUM_BURST_HZ = 1700.0, 1300.0
+# The first formant when the lips have just parted; after a glottal stop the mouth is open already.
+_PARTED_HZ = 760.0
+# A hum has a low centre of energy, and its high band is this much below the loud speech.
+_HUM_HZ, _HUM_HIGH_DB = 900.0, 38.0
+# A sibilant dips in the middle, too, but the high band leads the middle one by more than this.
 _HISS_DB = -1.0
-# The lips meet for at least this many values, so that a video of 25 frames a second shows it.
-_SHORTEST = 5
+# The murmur of m and b: depth of the dip, least level below the loud speech, lead of the low band over the middle one
+# (less for l), level of the high band below the loud speech (more for vowels), second formant, and duration.
+_MURMUR_DEPTH_DB, _MURMUR_DB, _MURMUR_LOW_DB, _MURMUR_HIGH_DB = 9.0, 38.0, -2.0, 30.0
+_MURMUR_HZ, _SHORTEST_MURMUR = 1320.0, 3
+
+Closure = Literal['lips', 'tongue', 'none']
+
+
+class _Surroundings(NamedTuple):
+    """Levels float32 [n] around each moment: loud speech, and the quietest sound in the middle and in the high band."""
+
+    loudest: Floats
+    floor: Floats
+    floor_high: Floats
 
 
 def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Flags, Flags]:
@@ -44,12 +60,12 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
     ``loudest`` is the level float32 [n] in dB of the loud speech around each moment; ``speech`` tells where there is
     speech.
     """
-    middle, count = bands.middle, len(bands.middle)
-    everywhere = np.ones(count, bool)
-    floor, floor_high = (local_percentile(each, everywhere, BAND_RATE, 5) for each in (middle, bands.high))
+    middle, everywhere = bands.middle, np.ones(len(speech), bool)
+    floors = (local_percentile(band, everywhere, BAND_RATE, 5) for band in (middle, bands.high))
+    around = _Surroundings(loudest, *floors)
     before, after = _loudest_beside(middle)
-    lips, tongue = np.zeros(count, bool), np.zeros(count, bool)
-    for begin, end in _runs(_murmurs(bands, loudest, np.maximum(before, after), floor_high) & speech):
+    lips, tongue = np.zeros(len(speech), bool), np.zeros(len(speech), bool)
+    for begin, end in _runs(_murmurs(bands, around, np.maximum(before, after)) & speech):
         if end - begin >= _SHORTEST_MURMUR:
             _mark(lips, begin, end)
     depth = np.minimum(before, after) - middle
@@ -57,32 +73,36 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
         begin, end = _extent(middle, int(place), middle[place] + min(_EDGE_SHARE * depth[place], _MOST_EDGE_DB))
         if lips[begin:end].any():
             continue
-        relative = middle[begin:end] - loudest[place]
-        hiss = bands.high[begin:end].max()
-        if hiss - middle[begin:end].max() > _HISS_DB and hiss > max(
-            loudest[place] - _SILENT_DB, floor_high[place] + _NOISE_DB
-        ):
-            continue
-        burst = bands.centre[min(end + 1, count - 1)]
-        # The lips have just parted, so the first formant is still low; after a glottal stop it is not.
-        is_parted = bands.first_formant[min(end, count - 1)] < _PARTED_HZ
-        is_gap = burst < _BURST_HZ and middle[place] < max(loudest[place] - _GAP_DB, floor[place] + _NOISE_DB / 2)
-        hums = hiss < loudest[place] - _HUM_HIGH_DB and bands.centre[place] < _HUM_HZ
-        hums &= bool(relative.min() < -_QUIET_DB and burst < _HUM_BURST_HZ)
-        if is_parted and (is_gap or hums):
+        closure = _closure(bands, around, int(place), slice(begin, end))
+        if closure == 'lips':
             _mark(lips, begin, end)
-        else:
+        elif closure == 'tongue':
             tongue[begin:end] = True
     return lips, tongue & ~lips
 
 
-def _murmurs(bands: SpeechBands, loudest: Floats, beside: Floats, floor_high: Floats) -> Flags:
-    """Return where the spectrum is that of m: low energy, hardly any high one, and a low second formant."""
+def _closure(bands: SpeechBands, around: _Surroundings, place: int, span: slice) -> Closure:
+    """Return the articulator that closes the mouth at a minimum without a murmur of the lips."""
+    loudest, end, last = float(around.loudest[place]), span.stop, len(bands.middle) - 1
+    quietest, hiss = float(bands.middle[span].min()), float(bands.high[span].max())
+    is_noise = hiss <= max(loudest - _SILENT_DB, around.floor_high[place] + _NOISE_DB)
+    if not is_noise and hiss - bands.middle[span].max() > _HISS_DB:
+        return 'none'
+    if bands.first_formant[min(end, last)] >= _PARTED_HZ:
+        return 'tongue'
+    burst = bands.centre[min(end + 1, last)]
+    is_gap = quietest < max(loudest - _GAP_DB, around.floor[place] + _NOISE_DB / 2)
+    hums = quietest < loudest - _HUM_DB and hiss < loudest - _HUM_HIGH_DB and bands.centre[place] < _HUM_HZ
+    return 'lips' if (is_gap and burst < _BURST_HZ) or (hums and burst < _HUM_BURST_HZ) else 'tongue'
+
+
+def _murmurs(bands: SpeechBands, around: _Surroundings, beside: Floats) -> Flags:
+    """Return where the spectrum is that of m, and the sound ``beside`` it is louder."""
     murmurs: Flags = (
         (beside - bands.middle >= _MURMUR_DEPTH_DB)
-        & (bands.middle > loudest - _MURMUR_QUIET_DB)
+        & (bands.middle > around.loudest - _MURMUR_DB)
         & (bands.low - bands.middle > _MURMUR_LOW_DB)
-        & (bands.high < np.maximum(loudest + _MURMUR_HIGH_DB, floor_high + _NOISE_DB))
+        & (bands.high < np.maximum(around.loudest - _MURMUR_HIGH_DB, around.floor_high + _NOISE_DB))
         & (bands.second_formant < _MURMUR_HZ)
     )
     return murmurs
