@@ -84,7 +84,7 @@ def lip_closures(bands: SpeechBands, loudest: Floats, speech: Flags) -> tuple[Fl
 def _closure(bands: SpeechBands, around: _Surroundings, place: int, span: slice) -> Closure:
     """Return the articulator that closes the mouth at a minimum without a murmur of the lips."""
     loudest, end, last = float(around.loudest[place]), span.stop, len(bands.middle) - 1
-    quietest, hiss = float(bands.middle[span].min()), float(bands.high[span].max())
+    quietest, hiss = float(bands.middle[place]), float(bands.high[span].max())
     is_noise = hiss <= max(loudest - _SILENT_DB, around.floor_high[place] + _NOISE_DB)
     if not is_noise and hiss - bands.middle[span].max() > _HISS_DB:
         return 'none'
