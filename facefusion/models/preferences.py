@@ -20,6 +20,7 @@ PREFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         'face_recognizer': (_RECOGNISER,),
         'face_swapper': ('hyperswap_1a_256', 'inswapper_128_fp16', 'ghost_2_256', 'simswap_256'),
         'live_portrait': ('live_portrait_generator',),
+        'voice_extractor': ('kim_vocal_2', 'kim_vocal_1', 'uvr_mdxnet'),
     }
 )
 COMPANIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
