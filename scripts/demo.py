@@ -1,7 +1,8 @@
-"""Create example media in demo/, swap the faces in an image and in a video, and show the results side by side.
+"""Create example media in demo/, swap the faces in an image and in a video, and let the portrait speak a sentence.
 
-All media are in the public domain: a portrait by NASA, and a group photograph from 1927. Run this script with
-``python3 install.py demo``. Existing media are reused; the two swaps run every time.
+The pictures are in the public domain: a portrait by NASA, and a group photograph from 1927. The sentence was
+synthesised for this project with espeak-ng and has the licence of the code. Run this script with
+``python3 install.py demo``. Existing media are reused; the three commands run every time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from facefusion.models.store import ModelStore
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / 'demo'
+SENTENCE = ROOT / 'scripts' / 'demo_sentence.opus'
 SHEET_WIDTH, IMAGE_HEIGHT, LABEL_HEIGHT = 1920, 490, 40
 SHOWN_AT = (0.12, 0.40, 0.62, 0.80)
 # The image for the README: the head of the portrait beside one frame of the video, before and after.
@@ -56,7 +58,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def make_media() -> None:
-    """Fetch the portrait and the group photograph, and create the video from the latter."""
+    """Fetch the portrait and the group photograph, copy the sentence, and create the video from the photograph."""
     DEMO.mkdir(exist_ok=True)
     bars = BarSink()
     store = ModelStore(
@@ -72,21 +74,14 @@ def make_media() -> None:
         make_if_missing(target, lambda path: copy_file(store.path('example_conference'), path))
     finally:
         bars.close()
+    make_if_missing(DEMO / 'sentence.opus', lambda path: copy_file(SENTENCE, path))
     make_if_missing(DEMO / 'target.mp4', lambda path: write_clip(read_picture(target), path))
 
 
-def swap(target: str, output: str) -> None:
+def run(source: str, target: str, output: str, *words: str) -> None:
     """Run the command that a user would type. Exit with its code if it fails."""
-    arguments = [
-        'facefusion.py',
-        'headless-run',
-        '-s',
-        'demo/source.png',
-        '-t',
-        f'demo/{target}',
-        '-o',
-        f'demo/{output}',
-    ]
+    arguments = ['facefusion.py', 'headless-run', *words]
+    arguments += ['-s', f'demo/{source}', '-t', f'demo/{target}', '-o', f'demo/{output}']
     (DEMO / output).unlink(missing_ok=True)
     print('\n$ python ' + shlex.join(arguments), flush=True)
     code = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False).returncode
@@ -143,18 +138,19 @@ def write_readme_image(path: Path) -> None:
 
 
 def main() -> None:
-    """Create the media, run the two commands, write the sheets and list the results."""
+    """Create the media, run the three commands, write the sheets and list the results."""
     try:
         make_media()
     except FaceFusionError as error:
         print('\n'.join(filter(None, (f'demo: {error.message}', error.cause, error.hint))), file=sys.stderr)
         sys.exit(error.exit_code)
-    swap('target.jpg', 'output.jpg')
-    swap('target.mp4', 'output.mp4')
+    run('source.png', 'target.jpg', 'output.jpg')
+    run('source.png', 'target.mp4', 'output.mp4')
+    run('sentence.opus', 'source.png', 'speaking.mp4', '--processors', 'lip_syncer')
     write_sheet(DEMO / 'side-by-side.png')
     write_readme_image(DEMO / 'before-and-after.jpg')
     print('\nResults:')
-    for name in ('output.jpg', 'output.mp4', 'side-by-side.png', 'before-and-after.jpg'):
+    for name in ('output.jpg', 'output.mp4', 'speaking.mp4', 'side-by-side.png', 'before-and-after.jpg'):
         print(f'  {DEMO / name}')
 
 
