@@ -64,11 +64,11 @@ def degrees_turned(landmarks: Floats) -> float:
         down = landmarks[_ENDS[1]] - landmarks[_ENDS[0]]
         direction = np.cross(across.astype(np.float64), down.astype(np.float64))
         return degrees(atan2(float(np.hypot(*direction[:2])), float(direction[2])))
-    left, right, nose = five_points(landmarks).astype(np.float64)[:3]
-    across = right - left
-    width = max(float(np.linalg.norm(across)), 1e-6)
-    aside = abs(float((nose - (left + right) / 2) @ across)) / width
-    return degrees(atan2(2 * aside, width))
+    left, right, nose, *corners = five_points(landmarks).astype(np.float64)
+    eyes = (left + right) / 2
+    down = (corners[0] + corners[1]) / 2 - eyes
+    aside = np.array([down[1], -down[0]])
+    return degrees(atan2(2 * abs(float((nose - eyes) @ aside)), abs(float((right - left) @ aside))))
 
 
 def _over_time(task: FrameTask, face: LinkedFace) -> float:
