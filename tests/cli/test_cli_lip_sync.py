@@ -59,9 +59,9 @@ def clip(example_group, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def portrait(example_portrait, tmp_path_factory) -> Path:
-    """A portrait of 256 pixels with one face."""
+    """A square of 256 pixels with one face, whose mouth is in the middle."""
     path = tmp_path_factory.mktemp('portrait') / 'portrait.png'
-    cv2.imwrite(str(path), cv2.resize(cv2.imread(str(example_portrait)), (256, 256), interpolation=cv2.INTER_AREA))
+    cv2.imwrite(str(path), cv2.imread(str(example_portrait))[20:276, 96:352])
     return path
 
 
@@ -157,7 +157,7 @@ def test_edtalk_runs_too_and_auto_selects_the_best_model_of_this_machine(program
     np.testing.assert_array_equal(*frames)
     # EDTalk repaints the whole crop.
     changed = np.abs(frames[0].astype(float) - cv2.imread(str(portrait))).mean((0, 3)) > 8
-    assert changed.mean() > 0.2
+    assert changed.mean() > 0.1
 
 
 def test_a_short_voice_is_followed_by_silence_and_a_mouth_at_rest(sync, clip, tmp_path):
@@ -168,7 +168,7 @@ def test_a_short_voice_is_followed_by_silence_and_a_mouth_at_rest(sync, clip, tm
     assert done.report['frames_changed'] == FRAMES and len(frame_times(tmp_path / 'out.mp4')) == FRAMES
     assert levels[:9].min() > 0.05 and levels[12:].max(initial=0) < 0.01
     wanted = wanted_levels(short, tmp_path, FRAMES)
-    assert np.ptp(wanted[10:]) < 1e-6 and np.ptp(wanted[:10]) > 5
+    assert np.ptp(wanted[12:]) < 1e-6 and np.ptp(wanted[:10]) > 5
 
 
 def test_a_long_voice_is_cut_and_it_is_said(sync, clip, tmp_path):
@@ -350,7 +350,7 @@ def test_an_interrupted_run_resumes_and_is_equal(program, weights, portrait, tmp
     resumed = program(*words, '-o', tmp_path / 'out.mp4')
     assert resumed.code == 0, resumed.err
     origins = {each['start']: each['origin'] for each in resumed.events if each['event'] == 'segment_rendered'}
-    assert origins == {0: 'work', 250: 'new'}
+    assert origins == {0: 'work', 250: 'rendered'}
     shutil.rmtree(tmp_path / 'jobs')
     assert program(*words, '-o', tmp_path / 'whole.mp4').code == 0
     assert digest(tmp_path / 'out.mp4') == digest(tmp_path / 'whole.mp4')
@@ -367,7 +367,7 @@ def write_bad(folder: Path, name: str, portrait: Path, clip: Path) -> Path:
         path.write_bytes(np.random.default_rng(0).integers(0, 256, 20000, np.uint8).tobytes())
     elif name == 'half.mp3':
         data = write_sound_file(folder / 'good.mp3', bursts(1.6, 44100), 44100, 'libmp3lame').read_bytes()
-        path.write_bytes(data[:1500] + np.random.default_rng(0).integers(0, 256, len(data), np.uint8).tobytes())
+        path.write_bytes(data[:700] + np.random.default_rng(0).integers(0, 256, len(data), np.uint8).tobytes())
     elif name == 'picture.mp3':
         shutil.copy(portrait, path)
     elif name == 'mute.mp4':
@@ -427,14 +427,13 @@ def test_audio_without_speech_leaves_the_mouth_at_rest(sync, portrait, tmp_path)
 
 
 @pytest.mark.parametrize('colour', [(200, 190, 150), (240, 240, 240), (40, 40, 40)])
-def test_a_face_whose_mouth_is_hidden_is_unchanged_and_it_is_said(sync, portrait, voice, sessions, tmp_path, colour):
+def test_a_face_whose_mouth_is_hidden_is_unchanged_and_it_is_said(sync, portrait, voice, tmp_path, colour):
     picture = cv2.imread(str(portrait))
-    rows, columns = slice(112, 190), slice(85, 175)
-    picture[rows, columns] = colour
+    picture[108:160, 90:166] = colour
     cv2.imwrite(str(tmp_path / 'hidden.png'), picture)
     done = sync('-s', voice, '-t', tmp_path / 'hidden.png', '-o', tmp_path / 'out.mp4')
     assert done.report['frames_changed'] == 0
-    assert 'no frame was changed' in done.err or 'no face was found' in done.err
+    assert 'no frame was changed: masks leave nothing of the faces' in done.err
 
 
 def test_a_picture_without_a_human_face_is_unchanged_and_it_is_said(sync, voice, tmp_path):

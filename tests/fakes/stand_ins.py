@@ -15,7 +15,7 @@ SOURCE_GAIN = 0.1
 # An enhancer stretches the mixed colours beyond -1..1 and adds its weight, multiplied by this factor.
 STRETCH, WEIGHT_GAIN = 1.4, 0.3
 # A lip syncer weighs the six channels of two images in different ways, and adds the weighted mel spectrogram.
-LIP_MIX = np.concatenate([0.45 * MIX, 0.55 * MIX[::-1, ::-1] ** 2], axis=1)
+LIP_MIX = np.concatenate([0.35 * MIX, 0.65 * MIX[::-1, ::-1]], axis=1)
 LIP_GAIN = 8.0
 
 
@@ -131,7 +131,7 @@ def enhanced(tensor: np.ndarray, weight: float) -> np.ndarray:
 
 def mel_weights(count: int) -> np.ndarray:
     """Return a different weight for each value of a mel spectrogram; a higher level of all values counts, too."""
-    return source_weights(count) + np.float32(0.02)
+    return source_weights(count) + np.float32(0.01)
 
 
 def lip_syncer(side: int, takes_weight: bool, batch: int | str = 'n') -> bytes:
@@ -140,7 +140,7 @@ def lip_syncer(side: int, takes_weight: bool, batch: int | str = 'n') -> bytes:
     ``batch`` is the first axis.
     """
     count = 80 * 16
-    images = LIP_MIX[:, :3] if takes_weight else LIP_MIX
+    images = MIX if takes_weight else LIP_MIX
     nodes = [
         helper.make_node('Conv', ['target', 'mix'], ['mixed'], kernel_shape=[1, 1]),
         helper.make_node('Reshape', ['source', 'flat'], ['row']),
@@ -169,7 +169,7 @@ def lip_syncer(side: int, takes_weight: bool, batch: int | str = 'n') -> bytes:
 def spoken(target: np.ndarray, mel: np.ndarray, weight: float = 0.5) -> np.ndarray:
     """Return the output of ``lip_syncer`` for one target [3,S,S] or [6,S,S], computed without the network."""
     added = LIP_GAIN * weight * (mel.ravel() * mel_weights(mel.size)).mean()
-    return np.einsum('oc,chw->ohw', LIP_MIX[:, : len(target)], target) + added
+    return np.einsum('oc,chw->ohw', MIX if len(target) == 3 else LIP_MIX, target) + added
 
 
 class LipSession:
