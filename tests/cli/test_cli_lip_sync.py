@@ -26,6 +26,7 @@ from facefusion.voice.mel import mel_window
 pytestmark = pytest.mark.network
 LIPS = ('--processors', 'lip_syncer', '--lip-syncer-model', 'wav2lip_96')
 FRAMES = 20
+SECONDS = 0.8
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +68,7 @@ def portrait(example_portrait, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def voice(tmp_path) -> Path:
-    return write_sound_file(tmp_path / 'voice.wav', bursts(1.6, 16000), 16000, 'pcm_s16le')
+    return write_sound_file(tmp_path / 'voice.wav', bursts(SECONDS, 16000), 16000, 'pcm_s16le')
 
 
 @pytest.fixture
@@ -114,28 +115,26 @@ SOUNDS = {
 def test_a_portrait_speaks_with_any_kind_of_voice(sync, portrait, tmp_path, name):
     codec, rate, layout = SOUNDS.get(name, ('aac', 44100, 'mono'))
     path = tmp_path / name
-    write_sound_file(path, bursts(1.6, rate, av.AudioLayout(layout).nb_channels), rate, codec, layout)
+    write_sound_file(path, bursts(SECONDS, rate, av.AudioLayout(layout).nb_channels), rate, codec, layout)
     output = tmp_path / 'out.mp4'
     report = sync('-s', path, '-t', portrait, '-o', output).report
     count = len(frame_times(output))
-    assert report['frames_changed'] == count and count in (40, 41, 42)
+    assert report['frames_changed'] == count and count in (20, 21, 22)
     assert frame_times(output)[:3] == [0, Fraction(1, 25), Fraction(2, 25)]
     found, wanted = mouth_levels(output, portrait), wanted_levels(path, tmp_path, count)
     assert wanted.std() > 5 and np.corrcoef(found, wanted)[0, 1] > 0.97
     # The sound of the output is the voice.
     heard, spoken_wave = loudness(sound_of(output), 25), loudness(sound_of(path), 25)
     shared = min(len(heard), len(spoken_wave))
-    assert shared >= 39 and np.corrcoef(heard[:shared], spoken_wave[:shared])[0, 1] > 0.97
+    assert shared >= 19 and np.corrcoef(heard[:shared], spoken_wave[:shared])[0, 1] > 0.97
 
 
-@pytest.mark.parametrize(
-    ('fps', 'rate'), [('30', Fraction(30)), ('29.97', Fraction(30000, 1001)), ('10', Fraction(10))]
-)
+@pytest.mark.parametrize(('fps', 'rate'), [('30', Fraction(30)), ('29.97', Fraction(30000, 1001))])
 def test_a_portrait_speaks_at_the_rate_of_the_option(sync, portrait, voice, tmp_path, fps, rate):
     output = tmp_path / 'out.mp4'
     sync('-s', voice, '-t', portrait, '-o', output, '--output-video-fps', fps)
     times = frame_times(output)
-    assert len(times) == round(1.6 * rate) and times[4] == 4 / rate
+    assert len(times) == round(SECONDS * rate) and times[4] == 4 / rate
     found, wanted = mouth_levels(output, portrait), wanted_levels(voice, tmp_path, len(times), rate)
     assert np.corrcoef(found, wanted)[0, 1] > 0.97
 
@@ -166,7 +165,7 @@ def test_a_short_voice_is_followed_by_silence_and_a_mouth_at_rest(sync, clip, tm
     assert 'short.wav is shorter than the output: the last 0.40 seconds are silent' in done.err
     levels = loudness(sound_of(tmp_path / 'out.mp4'), 25)
     assert done.report['frames_changed'] == FRAMES and len(frame_times(tmp_path / 'out.mp4')) == FRAMES
-    assert levels[:9].min() > 0.05 and levels[12:].max(initial=0) < 0.01
+    assert levels[:4].min() > 0.05 and levels[12:].max(initial=0) < 0.01
     wanted = wanted_levels(short, tmp_path, FRAMES)
     assert np.ptp(wanted[12:]) < 1e-6 and np.ptp(wanted[:10]) > 5
 
@@ -186,13 +185,13 @@ def test_the_voice_replaces_the_sound_of_the_clip(sync, face_clip, voice, tmp_pa
     assert np.corrcoef(heard[:19], wanted[:19])[0, 1] > 0.97
 
 
-@pytest.mark.parametrize('extension', ['mkv', 'mov', 'webm', 'avi'])
+@pytest.mark.parametrize('extension', ['mov', 'webm', 'avi'])
 def test_containers_and_encoders_work_as_for_other_processors(sync, portrait, voice, tmp_path, extension):
     output = tmp_path / f'out.{extension}'
     sync('-s', voice, '-t', portrait, '-o', output)
-    assert len(frame_times(output)) == 40
+    assert len(frame_times(output)) == 20
     heard = loudness(sound_of(output), 25)
-    assert np.corrcoef(heard[:39], loudness(sound_of(voice), 25)[:39])[0, 1] > 0.95
+    assert np.corrcoef(heard[:19], loudness(sound_of(voice), 25)[:19])[0, 1] > 0.95
 
 
 def test_volume_and_encoder_of_the_options_apply_to_the_voice(sync, portrait, voice, tmp_path):
@@ -247,16 +246,18 @@ def test_frames_without_a_face_pass_untouched(sync, coming_and_going, voice, tmp
     assert difference[[*range(12), *range(36, 48)]].max() < 1.5
 
 
-def test_a_face_that_leaves_gets_its_own_mouth_back(sync, example_group, voice, tmp_path):
-    """A face leaves the picture at its left while the camera pans; its changed mouth does not vanish at once."""
-    photo = cv2.imread(str(example_group))
-    clip = write_views(tmp_path / 'pan.mp4', lambda k: photo_view(photo, 300 + 7 * k, 290, 480), 40)
-    sync('-s', voice, '-t', clip, '-o', tmp_path / 'out.mp4')
+def test_a_face_that_leaves_gets_its_own_mouth_back(sync, example_portrait, voice, tmp_path):
+    photo = cv2.imread(str(example_portrait))
+    clip = write_views(tmp_path / 'pan.mp4', lambda k: photo_view(photo, 180 + 6 * k, 140, 300), 48)
+    # At quality 100, the encoder is lossless.
+    report = sync('-s', voice, '-t', clip, '-o', tmp_path / 'out.mp4', '--output-video-quality', 100).report
     before, after = (np.array(frame_pixels(path)).astype(int) for path in (clip, tmp_path / 'out.mp4'))
-    changed = np.abs(before - after).max(-1) > 40
-    shares = changed.mean((1, 2))
-    assert shares.max() > 0.003
-    assert len(shares) == 40
+    (gone,) = report['ranges_without_face']
+    assert 15 < gone[0] < gone[1] == 47
+    strongest = np.quantile(np.abs(before - after).max(-1), 0.999, axis=(1, 2))
+    usual, fading = np.median(strongest[: gone[0] - 6]), strongest[gone[0] - 5 : gone[0]]
+    assert usual > 60 and fading[-1] < usual / 3 and (np.diff(fading) < 0).all()
+    assert strongest[gone[0] :].max() == 0
 
 
 def test_one_chain_swaps_and_syncs(program, weights, clip, portrait_source, tmp_path):
@@ -269,7 +270,7 @@ def test_one_chain_swaps_and_syncs(program, weights, clip, portrait_source, tmp_
         assert program.run(*words, *UNMARKED).report['frames_changed'] == FRAMES
         outputs.append(np.array(frame_pixels(output)))
     np.testing.assert_array_equal(*outputs)
-    assert loudness(sound_of(tmp_path / '0.mp4'), 25)[:9].min() > 0.05
+    assert loudness(sound_of(tmp_path / '0.mp4'), 25)[:4].min() > 0.05
 
 
 def test_the_credentials_name_the_voice_and_the_file_is_marked(
@@ -366,7 +367,7 @@ def write_bad(folder: Path, name: str, portrait: Path, clip: Path) -> Path:
     elif name == 'corrupt.mp3':
         path.write_bytes(np.random.default_rng(0).integers(0, 256, 20000, np.uint8).tobytes())
     elif name == 'half.mp3':
-        data = write_sound_file(folder / 'good.mp3', bursts(1.6, 44100), 44100, 'libmp3lame').read_bytes()
+        data = write_sound_file(folder / 'good.mp3', bursts(2, 44100), 44100, 'libmp3lame').read_bytes()
         path.write_bytes(data[:700] + np.random.default_rng(0).integers(0, 256, len(data), np.uint8).tobytes())
     elif name == 'picture.mp3':
         shutil.copy(portrait, path)
@@ -407,10 +408,10 @@ def test_without_a_voice_among_the_sources_the_run_is_refused(program, weights, 
 
 
 def test_a_second_voice_is_ignored_and_it_is_said(sync, portrait, voice, tmp_path):
-    other = write_sound_file(tmp_path / 'other.wav', bursts(3, 16000, period=0.5), 16000, 'pcm_s16le')
+    other = write_sound_file(tmp_path / 'other.wav', bursts(3, 16000, period=0.6), 16000, 'pcm_s16le')
     done = sync('-s', voice, other, '-t', portrait, '-o', tmp_path / 'out.mp4')
     assert 'the audio of other.wav is ignored: voice.wav is the voice' in done.err
-    assert len(frame_times(tmp_path / 'out.mp4')) == 40
+    assert len(frame_times(tmp_path / 'out.mp4')) == 20
 
 
 def test_an_image_with_a_voice_cannot_become_an_image(program, weights, portrait, voice, tmp_path):
@@ -426,7 +427,7 @@ def test_audio_without_speech_leaves_the_mouth_at_rest(sync, portrait, tmp_path)
     assert max(np.abs(a - b).mean() for a, b in itertools.pairwise(frames)) < 0.2
 
 
-@pytest.mark.parametrize('colour', [(200, 190, 150), (240, 240, 240), (40, 40, 40)])
+@pytest.mark.parametrize('colour', [(200, 190, 150), (240, 240, 240)])
 def test_a_face_whose_mouth_is_hidden_is_unchanged_and_it_is_said(sync, portrait, voice, tmp_path, colour):
     picture = cv2.imread(str(portrait))
     picture[108:160, 90:166] = colour

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 
-def bursts(seconds: float, rate: int, channels: int = 1, period: float = 0.8) -> np.ndarray:
+def bursts(seconds: float, rate: int, channels: int = 1, period: float = 0.4) -> np.ndarray:
     """Return noise that is loud in the first half of each period and silent in the second, float32 [channels, n]."""
     times = np.arange(round(seconds * rate)) / rate
     # The noise is the same at all rates: a sum of tones.
