@@ -65,7 +65,8 @@ def _mel_bank() -> NDArray[np.float64]:
     bins = np.arange(_FFT // 2 + 1) * (VOICE_RATE / _FFT)
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))
+    bank: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))
+    return bank
 
 
 _BANK = _mel_bank()

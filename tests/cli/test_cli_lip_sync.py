@@ -178,6 +178,13 @@ def test_a_long_voice_is_cut_and_it_is_said(sync, clip, tmp_path):
     assert len(sound_of(tmp_path / 'out.mp4')) == pytest.approx(0.8 * 16000, abs=1600)
 
 
+def test_a_clip_speaks_with_its_own_sound(sync, face_clip, tmp_path):
+    done = sync('-s', face_clip, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 10)
+    assert done.report['frames_changed'] == 10 and 'is replaced' not in done.err
+    heard, wanted = sound_of(tmp_path / 'out.mp4'), sound_of(face_clip)
+    assert np.abs(heard[1000:5000]).max() == pytest.approx(np.abs(wanted[1000:5000]).max(), rel=0.1)
+
+
 def test_the_voice_replaces_the_sound_of_the_clip(sync, face_clip, voice, tmp_path):
     done = sync('-s', voice, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--trim-frame-end', 20)
     assert 'the audio of clip.mp4 is replaced by the audio of voice.wav' in done.err
@@ -369,6 +376,13 @@ def write_bad(folder: Path, name: str, portrait: Path, clip: Path) -> Path:
     elif name == 'half.mp3':
         data = write_sound_file(folder / 'good.mp3', bursts(2, 44100), 44100, 'libmp3lame').read_bytes()
         path.write_bytes(data[:700] + np.random.default_rng(0).integers(0, 256, len(data), np.uint8).tobytes())
+    elif name == 'locked.m4a':
+        # The data of a protected file are encrypted.
+        data = bytearray(write_sound_file(path, bursts(1, 44100), 44100, 'aac').read_bytes())
+        begin = data.find(b'mdat') + 4
+        end = begin - 8 + int.from_bytes(data[begin - 8 : begin - 4], 'big')
+        data[begin:end] = np.random.default_rng(0).integers(0, 256, end - begin, np.uint8).tobytes()
+        path.write_bytes(data.replace(b'mp4a', b'drms'))
     elif name == 'picture.mp3':
         shutil.copy(portrait, path)
     elif name == 'mute.mp4':
@@ -386,6 +400,7 @@ def write_bad(folder: Path, name: str, portrait: Path, clip: Path) -> Path:
         ('zero.wav', 1, 'media-empty'),
         ('corrupt.mp3', 1, 'media-content-unknown'),
         ('half.mp3', 1, 'audio-damaged'),
+        ('locked.m4a', 1, 'audio-damaged'),
         ('picture.mp3', 2, 'source-audio-missing'),
         ('mute.mp4', 1, 'audio-missing'),
         ('text.wav', 1, 'media-content-unknown'),
