@@ -19,7 +19,7 @@ from fakes.program import UNMARKED, Program
 from facefusion.faces.face import Floats
 from facefusion.processors import registry
 from facefusion.processors.face_swapper.neural import prepare
-from facefusion.processors.lip_syncer import process as lip_syncer
+from facefusion.processors.lip_syncer import process, published
 from facefusion.processors.lip_syncer.registration import LIP_SYNCER
 
 FOLDER = Path(os.environ.get('GOLDEN_PICTURES', Path(__file__).resolve().parents[3] / 'shared' / 'golden'))
@@ -135,10 +135,10 @@ def still_lips(case, monkeypatch):
         LIP_SYNCER, requirements=lambda settings: replace(LIP_SYNCER.requirements(settings), source_audio=False)
     )
     known = tuple(image if each is LIP_SYNCER else each for each in registry.REGISTRATIONS)
-    make, mel = lip_syncer.prepare, mel_of_facefusion(case)
+    make, mel = process.prepare, mel_of_facefusion(case)
     monkeypatch.setattr(registry, 'REGISTRATIONS', known)
-    monkeypatch.setattr(lip_syncer, 'prepare', lambda tools: make(replace(tools, voice=object())))
-    monkeypatch.setattr(lip_syncer, 'mel_window', lambda voice, seconds: mel)
+    monkeypatch.setattr(process, 'prepare', lambda tools: make(replace(tools, voice=object())))
+    monkeypatch.setattr(published, 'mel_window', lambda voice, seconds: mel)
 
 
 def mel_of_facefusion(case: dict) -> np.ndarray:

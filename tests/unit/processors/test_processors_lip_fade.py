@@ -17,7 +17,7 @@ from facefusion.processors.face_masker import FaceMasker
 from facefusion.processors.lip_syncer.fade import degrees_turned, facing, presence, visible
 from facefusion.processors.lip_syncer.models import FADE_FRAMES
 from facefusion.processors.lip_syncer.network import Wav2Lip
-from facefusion.processors.lip_syncer.process import LipSyncer
+from facefusion.processors.lip_syncer.published import LipSyncer
 from facefusion.processors.processor import FrameTask
 
 TOPOLOGY = load_topology()

@@ -25,7 +25,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
 from facefusion.models.preferences import PREFERENCES
 from facefusion.processors.face_crops import face_crop
-from facefusion.processors.lip_syncer import process
+from facefusion.processors.lip_syncer import published
 from facefusion.processors.lip_syncer.models import EMBEDDED, FADE_FRAMES, PREFERENCE, frozen_model
 from facefusion.processors.lip_syncer.network import Edtalk, Wav2Lip
 from facefusion.processors.lip_syncer.options import MODELS, LipSyncerOptions
@@ -339,7 +339,7 @@ def test_a_hidden_mouth_is_unchanged(model, monkeypatch):
                 mask[int(crop.points()[48:, 1].min()) - 5 :] = 0
             return masks
 
-    monkeypatch.setattr(process, 'prepare_masker', lambda *arguments: Covered())
+    monkeypatch.setattr(published, 'prepare_masker', lambda *arguments: Covered())
     session, frame = LipSession(RED[model]), grey_frame()
     assert prepared(model, session).process([FrameTask(frame, (linked(),))]) == [False]
     assert not session.fed and (frame.pixels == 128).all()
@@ -352,7 +352,7 @@ def test_the_mask_types_of_the_user_reach_the_masks(model, monkeypatch):
     def masker(options, tools, template, name):
         asked.append((options, template, name))
 
-    monkeypatch.setattr(process, 'prepare_masker', masker)
+    monkeypatch.setattr(published, 'prepare_masker', masker)
     prepared(model, LipSession(), face_mask_types=('occlusion', 'region'), face_mask_padding=(1, 2, 3, 4))
     own = 'box' if model == 'edtalk_256' else 'area'
     ((options, *rest),) = asked
