@@ -60,14 +60,14 @@ def no_thread_stays():
 
 @pytest.fixture(scope='session')
 def store():
-    """The model files of the checkout, including those for swaps, so that runs can be offline."""
+    """The model files of the checkout, including those for swaps and voices, so that runs can be offline."""
     from facefusion.events import silent
     from facefusion.models.catalog import load_catalog
     from facefusion.models.store import ModelStore
 
     catalog = load_catalog(ROOT / 'models' / 'catalog')
     files = ModelStore(catalog, ROOT / 'models' / 'weights', offline=False, emit=silent)
-    files.fetch(('centerface', 'face_mesh', 'open_nsfw', 'dlib_face_resnet'))
+    files.fetch(('centerface', 'face_mesh', 'open_nsfw', 'dlib_face_resnet', 'silero_vad'))
     return files
 
 

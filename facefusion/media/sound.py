@@ -58,7 +58,8 @@ class SoundInfo:
 class Piece(NamedTuple):
     """Decoded audio: ``samples`` at ``rate``, beginning ``begin`` seconds after time 0.
 
-    ``follows``: the piece has the rate of the previous piece and begins where that piece ends.
+    ``samples`` are float32 [n], or [n,2] for stereo. ``follows``: the piece has the rate of the previous piece and
+    begins where that piece ends.
     """
 
     begin: Fraction
@@ -114,16 +115,19 @@ def probe_sound(path: Path, stop: StopFlag | None = None) -> SoundInfo:
 class SoundPieces:
     """The first audio stream of a file, decoded once, piece by piece in chronological order.
 
-    Channels are averaged. Audio before time 0, or overlapping earlier audio, is left out. ``audio`` and ``origin`` are
-    known after the first piece, the other results at the end. Raises the errors of ``probe_sound``.
+    Channels are averaged; ``is_stereo`` returns samples [n,2] instead, with the left and the right channel of a stereo
+    file, or the average of any other number of channels on both sides. Audio before time 0, or overlapping earlier
+    audio, is left out. ``audio`` and ``origin`` are known after the first piece, the other results at the end. Raises
+    the errors of ``probe_sound``.
     """
 
-    def __init__(self, path: Path, content: str, stop: StopFlag) -> None:
+    def __init__(self, path: Path, content: str, stop: StopFlag, is_stereo: bool = False) -> None:
         self.audio: AudioInfo | None = None
         self.origin = Fraction(0)
         self._path = path
         self._content = content
         self._stop = stop
+        self._is_stereo = is_stereo
         self._packets = 0
         self._undecoded = 0
         self._overlap = Fraction(0)
@@ -213,7 +217,7 @@ class SoundPieces:
         """Yield the frames as pieces, each at its time, or right after the previous one if the rounded times agree."""
         begun, count, rate = Fraction(0), 0, 0
         for frame in self._frames(container, stream):
-            samples = self._mono(frame)
+            samples = self._mixed(frame)
             base = frame.time_base or Fraction(0)
             if not rate:
                 self.origin = self._clock(container, (frame.pts or 0) * base)
@@ -259,8 +263,8 @@ class SoundPieces:
             return last
         return last._replace(samples=last.samples[: len(last.samples) - round(excess * last.rate)])
 
-    def _mono(self, frame: av.AudioFrame) -> Samples:
-        """Return the mean of all channels, -1 to 1; NaN and infinities become silence."""
+    def _mixed(self, frame: av.AudioFrame) -> Samples:
+        """Return the mean of all channels, or both channels of stereo, -1 to 1; NaN and infinities become silence."""
         try:
             samples = frame.to_ndarray()
         except ValueError:
@@ -270,14 +274,18 @@ class SoundPieces:
                 hint='export it as wav with 16, 24 or 32 bits',
             ) from None
         channels = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
-        mean = channels.mean(axis=0, dtype=np.float64)
+        if self._is_stereo and len(channels) == 2:
+            mixed = channels.T.astype(np.float64)
+        else:
+            mixed = channels.mean(axis=0, dtype=np.float64)
+            mixed = np.stack([mixed, mixed], axis=1) if self._is_stereo else mixed
         if samples.dtype.kind != 'f':
             half = float(1 << (8 * samples.dtype.itemsize - 1))
-            mean = (mean - half if samples.dtype.kind == 'u' else mean) / half
-        elif not np.isfinite(mean).all():
-            mean = np.nan_to_num(mean, posinf=0, neginf=0)
-        mono: Samples = mean.astype(np.float32)
-        return mono
+            mixed = (mixed - half if samples.dtype.kind == 'u' else mixed) / half
+        elif not np.isfinite(mixed).all():
+            mixed = np.nan_to_num(mixed, posinf=0, neginf=0)
+        result: Samples = mixed.astype(np.float32)
+        return result
 
 
 def _missing(path: Path, cause: str) -> MediaError:

@@ -90,10 +90,17 @@ def voice_size(info: SoundInfo, rate: int = VOICE_RATE) -> int:
     return round(info.duration * rate) * _DTYPE.itemsize
 
 
-def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopFlag | None = None) -> Voice:
+def write_voice(
+    info: SoundInfo,
+    path: Path,
+    rate: int = VOICE_RATE,
+    stop: StopFlag | None = None,
+    blocks: Iterable[tuple[int, Samples]] | None = None,
+) -> Voice:
     """Decode audio into the .npy file ``path``: sample n is heard ``n / rate`` seconds after its time 0.
 
-    Gaps become silence. Memory does not grow with the length. Raises MediaError media-changed when the length differs
+    ``blocks`` replaces the decoded audio: samples at ``rate`` with the position of the first one, in order. Gaps become
+    silence. Memory does not grow with the length. Raises MediaError media-changed when the length differs
     from the measured one, and those of ``SoundPieces``; ResourceError disk-full, OutputError output-unwritable,
     Interrupted. A failure leaves no file.
     """
@@ -103,7 +110,9 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
     try:
         with part.open('wb') as file:
             writer = _Writer(file, total)
-            for start, samples in _resampled(SoundPieces(info.path, info.content, stop), rate):
+            if blocks is None:
+                blocks = resampled(SoundPieces(info.path, info.content, stop), rate)
+            for start, samples in blocks:
                 stop.check()
                 writer.write(start, samples)
         if writer.written != total:
@@ -118,10 +127,10 @@ def write_voice(info: SoundInfo, path: Path, rate: int = VOICE_RATE, stop: StopF
         publish(part, path, stop)
         write_synced(_record_of(path), json.dumps(record).encode('ascii'))
     except OSError as error:
-        _remove(path)
+        remove_voice(path)
         raise write_failure(error, path) from None
     except BaseException:
-        _remove(path)
+        remove_voice(path)
         raise
     return Voice(path, rate, sha256)
 
@@ -151,14 +160,14 @@ class _Writer:
         self.digest.update(data)
 
 
-def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Samples]]:
+def resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Samples]]:
     """Yield samples at ``rate`` with the position of the first, for each run of pieces without gaps."""
     run: _GaplessSpan | None = None
     for piece in pieces:
         if run is None or not piece.follows:
             if run is not None:
                 yield run.finish()
-            run = _GaplessSpan(piece.begin, piece.rate, rate)
+            run = _GaplessSpan(piece.begin, piece.rate, rate, piece.samples.shape[1:])
         yield run.push(piece.samples)
     if run is not None:
         yield run.finish()
@@ -167,30 +176,40 @@ def _resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Sample
 class _GaplessSpan:
     """A resampler of audio without gaps; ``push`` and ``finish`` return the first sample's position and the samples.
 
+    Samples are [n], or [n,2] with the ``channels`` (2,).
+
     The number of samples is exactly the duration times the rate, even if the resampler returns more or fewer.
     """
 
-    def __init__(self, begin: Fraction, source_rate: int, rate: int) -> None:
+    def __init__(self, begin: Fraction, source_rate: int, rate: int, channels: tuple[int, ...]) -> None:
         self._begin = begin
         self._source_rate = source_rate
         self._rate = rate
         self._pushed = 0
         self._position = round(begin * rate)
-        self._spare = np.zeros(0, np.float32)
-        self._resampler = None if source_rate == rate else av.AudioResampler('flt', 'mono', rate)
+        self._channels = channels
+        self._layout = 'stereo' if channels else 'mono'
+        self._spare = np.zeros((0, *channels), np.float32)
+        self._resampler = None if source_rate == rate else av.AudioResampler('flt', self._layout, rate)
 
     def push(self, samples: Samples) -> tuple[int, Samples]:
         self._pushed += len(samples)
         if self._resampler is None:
             return self._positioned(samples)
-        frame = av.AudioFrame.from_ndarray(samples[None], format='flt', layout='mono')
+        packed = np.ascontiguousarray(samples).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format='flt', layout=self._layout)
         frame.sample_rate = self._source_rate
-        return self._positioned(*(part.to_ndarray()[0] for part in self._resampler.resample(frame)))
+        return self._positioned(*self._unpacked(self._resampler.resample(frame)))
 
     def finish(self) -> tuple[int, Samples]:
         rest = [] if self._resampler is None else self._resampler.resample(None)
-        padding = np.zeros(self._end() - self._position, np.float32)
-        return self._positioned(*(part.to_ndarray()[0] for part in rest), padding)
+        padding = np.zeros((self._end() - self._position, *self._channels), np.float32)
+        return self._positioned(*self._unpacked(rest), padding)
+
+    def _unpacked(self, frames: Iterable[av.AudioFrame]) -> Iterator[Samples]:
+        for frame in frames:
+            samples: Samples = frame.to_ndarray().reshape(-1, *self._channels).astype(np.float32, copy=False)
+            yield samples
 
     def _end(self) -> int:
         """Return the end position of the samples pushed so far."""
@@ -204,7 +223,8 @@ class _GaplessSpan:
         return position, available[:count]
 
 
-def _remove(path: Path) -> None:
+def remove_voice(path: Path) -> None:
+    """Remove a voice file, with its record and its partial file, where they exist."""
     for name in (part_of(path), path, _record_of(path)):
         name.unlink(missing_ok=True)
 

@@ -11,8 +11,8 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
-from facefusion.media.voice import voice_size
 from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_published, memory_of_video
+from facefusion.voice.extraction import extraction_size
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
@@ -42,15 +42,16 @@ class MediaSize:
 
 
 def fitted_memory(
-    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0
+    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, voice_bytes: int = 0
 ) -> tuple[int, dict[str, int]]:
     """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
 
-    ``weight_bytes`` is the size of the weights of the published models.
+    ``weight_bytes`` is the size of the weights of the published models, ``voice_bytes`` the memory to extract a voice.
     """
     while True:
         at_once = workers if size.is_video else 1
         parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
         allowed += [lowest[0]] if lowest is not None else []
@@ -83,7 +84,7 @@ def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
 
 def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
     """Return the size of the work files of a clip; ``encoded`` is the size of its encoded frames."""
-    return frames * FACE_BYTES + encoded + (voice_size(sound) if sound is not None else 0)
+    return frames * FACE_BYTES + encoded + (extraction_size(sound) if sound is not None else 0)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:

@@ -54,6 +54,7 @@ _RENDERING = (
     'pipeline/processor_chain.py',
     'pipeline/render.py',
     'engines',
+    'voice',
 )
 _PACKAGE = Path(__file__).resolve().parent.parent
 # These settings of a step change no pixel.

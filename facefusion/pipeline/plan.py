@@ -40,6 +40,7 @@ from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
+from facefusion.voice.options import VoiceExtractorOptions, extraction_memory, extractor_networks
 
 # Analysis chunks always have this length, on an absolute grid of source frames, because the faces found in a clip
 # must not depend on its segments.
@@ -213,7 +214,8 @@ def make_plan(
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
     models = _models(settings, sources, chain, needed, voters)
-    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)))
+    voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
@@ -289,6 +291,8 @@ def _models(
     if needed.mesh and needed.source_faces and len(images_of(sources)) > 1:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models
+    if needed.source_audio:
+        models += extractor_networks(settings[VoiceExtractorOptions])
     models += (name for processor in chain for name in processor.models)
     return tuple(dict.fromkeys(models))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from facefusion.errors import ResourceError
+from facefusion.events import Message
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
@@ -14,8 +13,7 @@ from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions,
 from facefusion.faces.point_analyser import make_analyser
 from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import load_topology
-from facefusion.media.sound import SoundInfo
-from facefusion.media.voice import Voice, write_voice
+from facefusion.media.voice import Voice
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
@@ -25,9 +23,8 @@ from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
 from facefusion.processors.registry import registrations
 from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
-from facefusion.stopping import StopFlag
-
-VOICE_FILE = 'voice.npy'
+from facefusion.voice.extraction import extract_voice, is_silent
+from facefusion.voice.options import BAND, VoiceExtractorOptions, extractor_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +58,7 @@ def prepare_run(
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
     plan, settings = context.plan, context.settings
-    voice = _open_voice(plan.sound, work, context.flag) if plan.sound is not None and work is not None else None
+    voice = _extracted(context, work) if work is not None else None
     analyser = FaceFinder()
     if plan.finds_faces:
         analyser = make_analyser(
@@ -79,10 +76,15 @@ def prepare_run(
     )
 
 
-def _open_voice(sound: SoundInfo, work: WorkFolder, flag: StopFlag) -> Voice:
-    """Return the audio samples for processors from the work folder; write them unless an earlier run did."""
-    path = work.path / VOICE_FILE
-    with suppress(ResourceError):
-        if path.exists():
-            return Voice.open(path, flag)
-    return write_voice(sound, path, stop=flag)
+def _extracted(context: RunContext, work: WorkFolder) -> Voice | None:
+    """Return the voice for processors from the work folder; None without a source of audio."""
+    sound = context.plan.sound
+    if sound is None:
+        return None
+    extractor = extractor_of(context.settings[VoiceExtractorOptions])
+    # The detector is too small for several threads.
+    sessions = context.sessions if extractor == BAND else context.sessions.at(context.plan.workers)
+    voice = extract_voice(sound, work.path, extractor, sessions, context.flag)
+    if is_silent(voice):
+        context.emit(Message('warn', 'run', f'no speech was found in {sound.path.name}: mouths stay closed'))
+    return voice

@@ -24,6 +24,7 @@ from facefusion.safety.consent import check_consent, resolve_consent
 from facefusion.safety.options import ConsentOptions
 from facefusion.safety.refused import check_refused
 from facefusion.settings import Settings
+from facefusion.voice.options import VOICE_PREFERENCES, VoiceExtractorOptions
 
 STEP_GROUPS: tuple[type, ...] = (
     PathOptions,
@@ -31,6 +32,7 @@ STEP_GROUPS: tuple[type, ...] = (
     FaceLandmarkerOptions,
     FaceSelectorOptions,
     FaceMaskOptions,
+    VoiceExtractorOptions,
     TrimOptions,
     OutputOptions,
     WorkflowOptions,
@@ -45,6 +47,7 @@ _MODEL_GROUPS = (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
     FaceMaskOptions,
+    VoiceExtractorOptions,
     *(registration.options for registration in REGISTRATIONS),
 )
 
@@ -93,8 +96,11 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
 
 def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the models from which 'auto' selects for each option of the processor chain, best first."""
+    chain = registrations(settings[ProcessorsOptions].processors)
     preferences: dict[str, tuple[str, ...]] = {**PREFERENCES, **MASK_PREFERENCES}
-    for registration in registrations(settings[ProcessorsOptions].processors):
+    if any(registration.requirements(settings).source_audio for registration in chain):
+        preferences |= VOICE_PREFERENCES
+    for registration in chain:
         preferences |= registration.preferences
     return preferences
 
@@ -107,6 +113,7 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     # Models that this chain does not use are frozen without a message.
     reported = {key for registration in chain for key in registration.preferences}
     reported |= PREFERENCES.keys() if needed.faces or needed.source_faces else set()
+    reported |= VOICE_PREFERENCES.keys() if needed.source_audio else set()
     types = settings[FaceMaskOptions].face_mask_types
     reported -= {key for key, kind in MASK_MODEL_TYPES.items() if kind not in types}
     named, better = [], []

@@ -14,7 +14,11 @@ import pytest
 from fakes import exercise
 from fakes.exercise import CORNER, SCRIPT
 from fakes.program import UNMARKED
+from fakes.spoken import speak
 from fakes.tiny_clip import make_tiny_clip
+from fakes.voices import music, resampled, write_wav
+
+from facefusion.media.voice import write_voice
 
 pytestmark = pytest.mark.network
 SIZE = (160, 96)
@@ -176,8 +180,12 @@ LOUDNESS = ('loudness',)
 
 
 @pytest.fixture
-def voice(tmp_path):
-    """Two seconds of a tone at 16 kHz that rises from silence to full loudness."""
+def voice(tmp_path, monkeypatch):
+    """Two seconds of a tone at 16 kHz that rises from silence to full loudness; it passes the extractor unchanged."""
+    monkeypatch.setattr(
+        'facefusion.pipeline.prepare.extract_voice',
+        lambda sound, folder, extractor, sessions, stop: write_voice(sound, folder / 'voice.npy', stop=stop),
+    )
     path = tmp_path / 'voice.wav'
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('pcm_s16le', rate=16000, layout='mono')
@@ -230,6 +238,39 @@ def test_a_chain_with_audio_renders_the_same_pixels_in_any_way(run, voice, tmp_p
         words = ('-s', voice, *UNMARKED, '--execution-thread-count', workers)
         run(['loudness', 'echo', 'doubler'], picture, tmp_path / f'{workers}.mp4', *words)
     assert digest_of(tmp_path / '1.mp4') == digest_of(tmp_path / '3.mp4')
+
+
+def test_processors_hear_the_voice_and_not_the_music(run, tmp_path):
+    picture = tmp_path / 'in.png'
+    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    spoken = resampled(speak('en-us', 'My mother plays the piano.'))
+    sound = music(2 * len(spoken))
+    sound[len(spoken) :] += spoken / np.abs(spoken).max() / 2
+    source = write_wav(tmp_path / 'song.wav', sound)
+    run(LOUDNESS, picture, tmp_path / 'out.mp4', '-s', source, *UNMARKED)
+    shades = shades_of(tmp_path / 'out.mp4')
+    half = len(shades) // 2
+    assert shades[: half - 5].max() < 2
+    assert np.median(shades[half + 2 :]) > 10
+    with av.open(str(tmp_path / 'out.mp4')) as file:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert np.std(heard[: len(heard) // 3]) > 0.02
+
+
+@pytest.mark.parametrize(
+    ('words', 'extractor', 'network'),
+    [((), 'band', 'silero_vad'), (('--voice-extractor-model', 'uvr_mdxnet'), 'uvr_mdxnet', 'uvr_mdxnet')],
+)
+def test_the_plan_has_the_network_and_the_memory_of_the_voice_extractor(
+    program, monkeypatch, voice, tmp_path, words, extractor, network
+):
+    exercise.install(monkeypatch)
+    cv2.imwrite(str(tmp_path / 'in.png'), np.zeros((64, 64, 3), np.uint8))
+    paths = ('-t', tmp_path / 'in.png', '-s', voice, '-o', tmp_path / 'out.mp4')
+    (event,) = program.run('--processors', *LOUDNESS, *paths, '--dry-run', *words).events
+    assert event['plan']['settings']['voice_extractor_model'] == extractor
+    assert network in event['plan']['models']
+    assert event['plan']['memory_parts']['voice extraction'] > 0
 
 
 def test_a_missing_audio_source_is_reported(program, monkeypatch, clip, tmp_path):

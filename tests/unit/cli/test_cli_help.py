@@ -103,8 +103,8 @@ def test_every_option_with_an_effect_is_read_somewhere():
                 if isinstance(node, ast.Attribute)
             }
     infos = {info for command in COMMANDS.values() for group in command.load().groups for info in describe(group)}
-    # The module of the mask options reads the first two itself, and steps look up the swapper's model by its key.
-    names |= {'face_occluder_model', 'face_parser_model', 'face_swapper_model'}
+    # Their modules of options read the masks' and the voice's models, and steps look up the swapper's model by its key.
+    names |= {'face_occluder_model', 'face_parser_model', 'face_swapper_model', 'voice_extractor_model'}
     assert {info.key for info in infos if not info.no_effect} <= names
 
 

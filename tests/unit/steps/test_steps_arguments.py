@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes import exercise
 
 from facefusion.cli.headless_run import GROUPS, PROCESS_GROUPS
 from facefusion.errors import UsageError
@@ -18,7 +19,8 @@ from facefusion.options import describe
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.settings import Settings, resolve
-from facefusion.steps.arguments import STEP_GROUPS, freeze, restore
+from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models, restore
+from facefusion.voice.options import VoiceExtractorOptions
 
 DEFAULTS = resolve(GROUPS, {}, None, {})
 
@@ -178,3 +180,12 @@ def test_a_step_of_facefusion_38_reports_values_without_effect():
         ('info', 'temp_frame_format has no effect here'),
         ('info', 'temp_pixel_format has no effect here'),
     ]
+
+
+@pytest.mark.parametrize(('chain', 'extractor'), [(('face_debugger',), 'auto'), (('loudness',), 'kim_vocal_2')])
+def test_the_voice_extractor_is_frozen_only_for_processors_that_need_a_voice(chain, extractor, monkeypatch):
+    exercise.install(monkeypatch)
+    messages = []
+    settings = freeze_models(DEFAULTS.replace(ProcessorsOptions(chain)), Choosing(is_here=True), messages.append)
+    assert settings[VoiceExtractorOptions].voice_extractor_model == extractor
+    assert ('voice extractor model kim_vocal_2' in messages[0].text) == (extractor != 'auto')
