@@ -9,8 +9,7 @@ age_modifier background_remover expression_restorer face_editor frame_colorizer 
 """
 # Prefixes of options that belong to parts that this version lacks; without these parts the options have no effect.
 MISSING_PARTS = MappingProxyType(
-    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()}
-    | {'benchmark_': 'the command benchmark', 'voice_extractor_': 'the voice extraction of the processor lip_syncer'}
+    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()} | {'benchmark_': 'the command benchmark'}
 )
 # Option names before FaceFusion 3.8.
 OLDER_NAMES = MappingProxyType(

@@ -17,14 +17,16 @@ import pytest
 from fakes.media_files import frame_pixels, frame_times, photo_view, write_views
 from fakes.program import UNMARKED, Program
 from fakes.sound_files import bursts, loudness, sound_of, write_sound_file
-from fakes.stand_ins import enhancer, lip_syncer, spoken
+from fakes.stand_ins import enhancer, extractor, lip_syncer, spoken
 
 from facefusion.media.sound import probe_sound
 from facefusion.media.voice import write_voice
 from facefusion.voice.mel import mel_window
 
 pytestmark = pytest.mark.network
-LIPS = ('--processors', 'lip_syncer', '--lip-syncer-model', 'wav2lip_96')
+# The stand-in of this extractor keeps all sounds.
+VOICE = ('--voice-extractor-model', 'uvr_mdxnet')
+LIPS = ('--processors', 'lip_syncer', '--lip-syncer-model', 'wav2lip_96', *VOICE)
 FRAMES = 20
 SECONDS = 0.8
 
@@ -34,13 +36,14 @@ def weights(store, tmp_path_factory) -> Path:
     """A folder of weights with the embedded models and stand-ins of published ones."""
     folder = tmp_path_factory.mktemp('lips') / 'weights'
     folder.mkdir()
-    for name in ('open_nsfw', 'face_mesh', 'centerface', 'dlib_face_resnet'):
+    for name in ('open_nsfw', 'face_mesh', 'centerface', 'dlib_face_resnet', 'silero_vad'):
         (folder / store.path(name).name).symlink_to(store.path(name))
     (folder / 'lock.json').write_bytes((store.weights / 'lock.json').read_bytes())
     files = {
         'wav2lip_96': lip_syncer(96, False, 1),
         'edtalk_256': lip_syncer(256, True, 1),
         'gfpgan_1.4': enhancer(512),
+        'uvr_mdxnet': extractor(),
     }
     for name, data in files.items():
         path = folder.parent / f'{name}.onnx'
@@ -148,7 +151,7 @@ def test_the_weight_changes_the_motion(sync, portrait, voice, tmp_path):
 
 
 def test_edtalk_runs_too_and_auto_selects_the_best_model_of_this_machine(program, weights, portrait, voice, tmp_path):
-    words = ('-s', voice, '-t', portrait, '--models-path', weights, *UNMARKED)
+    words = ('-s', voice, '-t', portrait, '--models-path', weights, *VOICE, *UNMARKED)
     chosen = program.run('--processors', 'lip_syncer', *words, '-o', tmp_path / 'auto.mp4')
     assert 'lip syncer model edtalk_256' in chosen.err and 'fetch' in chosen.err
     program.run(*LIPS[:3], 'edtalk_256', *words, '-o', tmp_path / 'named.mp4')

@@ -172,6 +172,14 @@ def spoken(target: np.ndarray, mel: np.ndarray, weight: float = 0.5) -> np.ndarr
     return np.einsum('oc,chw->ohw', MIX if len(target) == 3 else LIP_MIX, target) + added
 
 
+def extractor() -> bytes:
+    """Return a voice extractor that keeps all sounds."""
+    shape = ['n', 4, 3072, 256]
+    return network_bytes(
+        [helper.make_node('Identity', ['input'], ['output'])], [('input', shape)], [('output', shape)], {}
+    )
+
+
 class LipSession:
     """A session of a lip syncer that paints its target in one colour, in the order and range of the network.
 
