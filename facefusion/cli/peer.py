@@ -5,12 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 _PROCESSORS = """
-age_modifier background_remover expression_restorer face_editor frame_colorizer frame_enhancer lip_syncer
+age_modifier background_remover expression_restorer face_editor frame_colorizer frame_enhancer
 """
 # Prefixes of options that belong to parts that this version lacks; without these parts the options have no effect.
 MISSING_PARTS = MappingProxyType(
-    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()}
-    | {'benchmark_': 'the command benchmark', 'voice_extractor_': 'the processor lip_syncer'}
+    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()} | {'benchmark_': 'the command benchmark'}
 )
 # Option names before FaceFusion 3.8.
 OLDER_NAMES = MappingProxyType(

@@ -186,7 +186,7 @@ def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> Audi
 
 def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
     yield from sound.remarks
-    if isinstance(info, VideoInfo) and info.audio:
+    if isinstance(info, VideoInfo) and info.audio and info.path != sound.path:
         yield f'the audio of {info.path.name} is replaced by the audio of {sound.path.name}'
     longer = float(sound.duration - (timeline.end - timeline.begin))
     if longer > UNHEARD:

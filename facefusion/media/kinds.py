@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote
@@ -145,6 +145,11 @@ def find_kind(path: Path, *, takes_audio: bool = False) -> Kind:
         return kind
     name = f'its name ends in {extension}' if extension in _EXTENSIONS else 'its name has no known extension'
     return kind._replace(remark=f'{path.name} is read as {kind.name} because of its content, but {name}')
+
+
+def images_of(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return those of ``paths`` that are images, not audio or videos. Raises the errors of ``find_kind``."""
+    return tuple(path for path in paths if find_kind(path, takes_audio=True).family == 'image')
 
 
 def _read_kinds(families: Mapping[str, Mapping[str, str]]) -> str:

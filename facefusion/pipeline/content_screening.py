@@ -23,7 +23,7 @@ from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame, PixelFrame, PlaneFrame
 from facefusion.media.image import read_image
 from facefusion.media.info import MediaInfo, VideoInfo
-from facefusion.media.kinds import find_kind
+from facefusion.media.kinds import images_of
 from facefusion.media.timeline import Timeline
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.ranges import FrameRanges, ranges_of
@@ -58,9 +58,7 @@ class ContentScreening:
 
         Clips are skipped; the plan refuses them if a processor uses the images of sources.
         """
-        for path in paths:
-            if find_kind(path, takes_audio=True).family != 'image':
-                continue
+        for path in images_of(paths):
             frame = read_image(path, emit)
             self.check_image(path, frame)
             if self.estimator is not None:

@@ -23,10 +23,11 @@ LARGEST_SIDES = {'webp': 16383, 'jpeg': 65500, 'bmp': 32000, 'png': 2**31 - 1, '
 _WRITTEN_INSTEAD = {'mp4': '.mp4', 'flv': '.mp4', 'mpegts': '.ts', 'mpeg': '.mpg', 'asf': '.wmv'}
 
 
-def check_output(output: Path, target: Path, sources: Iterable[Path], family: str) -> None:
+def check_output(output: Path, target: Path, sources: Iterable[Path], family: str, reason: str = '') -> None:
     """Raise OutputError when ``output`` is not a writable file of the target's family, or is one of the inputs.
 
-    ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``.
+    ``family`` is 'image' or 'video', as in ``facefusion.media.kinds``; ``reason`` explains a family other than that of
+    the target.
     """
     # Check for an address before the length of the name, because the length of an address does not matter.
     try:
@@ -51,7 +52,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             'output-extension',
             f'the output {output} cannot be written',
             cause=f'{subject} does not specify an output format for {family}, '
-            f'and the content of {target.name} is {family}',
+            f'and {reason or f"the content of {target.name} is {family}"}',
             hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
     if problem := _folder_problem(output.parent):

@@ -23,7 +23,7 @@ from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
-from facefusion.media.kinds import find_kind
+from facefusion.media.kinds import find_kind, images_of
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.probe import probe
@@ -207,7 +207,8 @@ def make_plan(
     sound = _find_sound(sources, chain, flag) if needed.source_audio else None
     family = _family(settings, target, sound)
     _check_sources(sources, chain)
-    check_output(output, target.path, sources, family)
+    becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sound else ''
+    check_output(output, target.path, sources, family, becomes)
     if family == 'image':
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
@@ -287,7 +288,7 @@ def _models(
         models += landmarker_models(settings[FaceLandmarkerOptions])
     models += voters.models
     # The embedder checks that several sources show one person.
-    if len(sources) > 1 and needed.mesh:
+    if needed.mesh and needed.source_faces and len(images_of(sources)) > 1:
         models.append(EMBEDDER)
     models += measurements_named(needed.measurements).models
     if needed.source_audio:
@@ -329,15 +330,23 @@ def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...
 
 def _find_sound(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], flag: StopFlag | None) -> SoundInfo:
     """Return the first source that is not an image, for its audio. Raises UsageError source-audio-missing."""
-    for source in sources:
-        if find_kind(source, takes_audio=True).family != 'image':
-            return probe_sound(source, flag)
+    recordings = [source for source in sources if find_kind(source, takes_audio=True).family != 'image']
+    if recordings:
+        first, *others = recordings
+        sound = probe_sound(first, flag)
+        ignored = tuple(f'the audio of {each.name} is ignored: {first.name} is the voice' for each in others)
+        return replace(sound, remarks=(*sound.remarks, *ignored))
     users = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
     raise UsageError(
         'source-audio-missing',
         f'{users} needs a source with audio',
-        hint='add a wav, mp3, m4a, flac, ogg or a video with -s/--source-paths',
+        cause=f'{_listed(sources)} an image' if sources else '',
+        hint='add a wav, mp3, m4a, flac, ogg, opus or a video with -s/--source-paths',
     )
+
+
+def _listed(sources: tuple[Path, ...]) -> str:
+    return f'each of {len(sources)} sources is' if len(sources) > 1 else f'{sources[0].name} is'
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:

@@ -23,6 +23,7 @@ from facefusion.faces.templates import crop_frame, template_matrix
 from facefusion.media.frame import Frame
 from facefusion.media.planes import Pixels
 from facefusion.processors.face_crops import FaceCrop
+from facefusion.processors.mask_requirements import OCCLUSION_REACH
 from facefusion.processors.processor import FrameTask
 
 # Neighbouring frames need the same masks, so each is computed once; this many stay in memory, 131 kB per occluder.
@@ -107,7 +108,7 @@ def _views(task: FrameTask, face: LinkedFace, side: int) -> list[_View]:
     middle = len(task.neighbours) // 2
     own = task.neighbours[middle]
     views = [_View(own, face, side)]
-    for distance in range(1, middle + 1):
+    for distance in range(1, min(middle, OCCLUSION_REACH) + 1):
         pair = []
         for offset in (-distance, distance):
             frame = task.neighbours[middle + offset]

@@ -14,6 +14,9 @@ MIX = np.array([[0.7, 0.2, 0.05], [0.1, 0.6, 0.25], [0.15, 0.05, 0.75]], np.floa
 SOURCE_GAIN = 0.1
 # An enhancer stretches the mixed colours beyond -1..1 and adds its weight, multiplied by this factor.
 STRETCH, WEIGHT_GAIN = 1.4, 0.3
+# A lip syncer weighs the six channels of two images in different ways, and adds the weighted mel spectrogram.
+LIP_MIX = np.concatenate([0.35 * MIX, 0.65 * MIX[::-1, ::-1]], axis=1)
+LIP_GAIN = 8.0
 
 
 def source_weights(count: int) -> np.ndarray:
@@ -124,6 +127,79 @@ def enhancer(side: int, weight: int | None = None, batch: int | str = 'n') -> by
 def enhanced(tensor: np.ndarray, weight: float) -> np.ndarray:
     """Return the output of ``enhancer`` for one input [3,S,S], computed without the network."""
     return STRETCH * np.einsum('oc,chw->ohw', MIX, tensor) + WEIGHT_GAIN * weight
+
+
+def mel_weights(count: int) -> np.ndarray:
+    """Return a different weight for each value of a mel spectrogram; a higher level of all values counts, too."""
+    return source_weights(count) + np.float32(0.01)
+
+
+def lip_syncer(side: int, takes_weight: bool, batch: int | str = 'n') -> bytes:
+    """Return a lip syncer: of EDTalk with a weight, or of Wav2Lip with two images. See ``spoken``.
+
+    ``batch`` is the first axis.
+    """
+    count = 80 * 16
+    images = MIX if takes_weight else LIP_MIX
+    nodes = [
+        helper.make_node('Conv', ['target', 'mix'], ['mixed'], kernel_shape=[1, 1]),
+        helper.make_node('Reshape', ['source', 'flat'], ['row']),
+        helper.make_node('Mul', ['row', 'weights'], ['weighted']),
+        helper.make_node('ReduceMean', ['weighted'], ['mean'], axes=[1], keepdims=1),
+        helper.make_node('Mul', ['mean', 'strength'], ['scaled']),
+        helper.make_node('Reshape', ['scaled', 'corner'], ['added']),
+        helper.make_node('Add', ['mixed', 'added'], ['output']),
+    ]
+    inputs = [('source', [batch, 1, 80, 16]), ('target', [batch, images.shape[1], side, side])]
+    constants = {
+        'mix': images.reshape(3, -1, 1, 1),
+        'flat': np.array([-1, count], np.int64),
+        'weights': mel_weights(count),
+        'corner': np.array([-1, 1, 1, 1], np.int64),
+    }
+    if takes_weight:
+        nodes.insert(0, helper.make_node('Mul', ['weight', 'gain'], ['strength']))
+        inputs.append(('weight', [1]))
+        constants['gain'] = np.array([LIP_GAIN], np.float32)
+    else:
+        constants['strength'] = np.array([LIP_GAIN / 2], np.float32)
+    return network_bytes(nodes, inputs, [('output', [batch, 3, side, side])], constants)
+
+
+def spoken(target: np.ndarray, mel: np.ndarray, weight: float = 0.5) -> np.ndarray:
+    """Return the output of ``lip_syncer`` for one target [3,S,S] or [6,S,S], computed without the network."""
+    added = LIP_GAIN * weight * (mel.ravel() * mel_weights(mel.size)).mean()
+    return np.einsum('oc,chw->ohw', MIX if len(target) == 3 else LIP_MIX, target) + added
+
+
+def extractor() -> bytes:
+    """Return a voice extractor that keeps all sounds."""
+    shape = ['n', 4, 3072, 256]
+    return network_bytes(
+        [helper.make_node('Identity', ['input'], ['output'])], [('input', shape)], [('output', shape)], {}
+    )
+
+
+class LipSession:
+    """A session of a lip syncer that paints its target in one colour, in the order and range of the network.
+
+    Without a colour it returns the target, of Wav2Lip the second one. ``fed`` records the inputs of each call.
+    """
+
+    def __init__(self, colour: tuple[float, float, float] | None = None) -> None:
+        self.fed: list[dict[str, np.ndarray]] = []
+        self._colour = colour
+        self._inputs = [SimpleNamespace(name='source', shape=['n', 1, 80, 16])]
+
+    def get_inputs(self) -> list[Any]:
+        return self._inputs
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.fed.append(feeds)
+        output = feeds['target'][:, -3:].copy()
+        if self._colour is not None:
+            output[:] = np.array(self._colour, np.float32)[None, :, None, None]
+        return [output]
 
 
 class EnhancerSession:

@@ -10,6 +10,7 @@ from facefusion.events import Message
 from facefusion.faces.face import Face
 from facefusion.media.frame import Frame
 from facefusion.media.image import read_image
+from facefusion.media.kinds import images_of
 from facefusion.processors.processor import ProcessorTools
 
 
@@ -22,7 +23,7 @@ class SourceFace(NamedTuple):
 
 
 def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
-    """Return the largest face of each image, in the order of the sources.
+    """Return the largest face of each image, in the order of the sources; audio and clips are left out.
 
     Images without a face of at least ``smallest`` pixels in height are skipped with a warning. Raises MediaError for an
     unreadable image, NoFaceError when no image remains.
@@ -30,7 +31,8 @@ def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
     faces: list[SourceFace] = []
     skipped: list[str] = []
     largest = 0.0
-    for path in tools.sources:
+    images = images_of(tools.sources)
+    for path in images:
         # The remarks about the file are discarded, because the content check has already reported them.
         frame = read_image(path)
         found = tools.analyser.find(frame)
@@ -47,7 +49,7 @@ def find_source_faces(tools: ProcessorTools, smallest: int) -> list[SourceFace]:
                 text = f'{path} shows {count} faces: the largest is used; crop the image to choose another'
                 tools.emit(Message('info', 'face_swapper', text))
     if not faces:
-        raise _no_face(', '.join(str(path) for path in tools.sources), largest, smallest)
+        raise _no_face(', '.join(str(path) for path in images), largest, smallest)
     for text in skipped:
         tools.emit(Message('warn', 'face_swapper', text))
     return faces

@@ -140,7 +140,8 @@ def fetched(shipped, monkeypatch):
         (['face_recognizer'], 'commercial', ['dlib_face_resnet']),
         (['face_detector', 'face_enhancer'], 'commercial', ['yoloface_8n', 'gfpgan_1.4']),
         (['face_occluder', 'face_parser'], 'any', ['xseg_1', 'bisenet_resnet_34']),
-        (['lip_syncer'], 'any', ['edtalk_256']),
+        (['lip_syncer'], 'any', ['wav2lip_gan_96']),
+        (['lip_syncer'], 'commercial', ['edtalk_256']),
         (['simswap_256', 'face_recognizer'], 'any', ['simswap_256', 'crossface_simswap', 'arcface_w600k_r50']),
         (['centerface'], 'commercial', ['centerface']),
         # All classifiers of the content gate vote, so a user needs all of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -139,6 +140,18 @@ def test_the_window_shrinks_on_both_sides(task, frames):
     occluder = Flickering()
     mask_of(OcclusionMasks([occluder], TEMPLATE), task)
     assert occluder.count == frames
+
+
+def test_more_neighbours_for_another_processor_change_no_mask():
+    task = task_of(20)
+    numbers = range(20 - 5, 20 + 6)
+    more = replace(
+        task,
+        neighbours=tuple(picture(each) for each in numbers),
+        neighbour_faces=tuple((face_of(each),) for each in numbers),
+    )
+    masks = [mask_of(OcclusionMasks([Flickering()], TEMPLATE), each) for each in (task, more)]
+    np.testing.assert_array_equal(*masks)
 
 
 def test_the_pixels_are_those_of_the_target():
