@@ -107,6 +107,10 @@ class FaceReport:
             return f'{_count(changed_frames, "frame")} {_were(changed_frames)} processed'
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was processed'
+        if changed_frames > self.frames == 1:
+            # A video that was made from an image.
+            faces = f'{_count(self.processed, "face")} of the image {_were(self.processed)}'
+            return f'{faces} processed in {changed_frames} frames'
         with_face = self.frames - self.without.count
         frames = f'{with_face} of {_count(self.frames, "frame")}'
         if not self.processed:

@@ -182,3 +182,9 @@ def test_a_run_whose_masks_leave_nothing_is_reported():
     message = report.message(0)
     assert message.level == 'warn' and 'no frame was changed' in message.text and '2 faces' in message.text
     assert 'no frame was changed' not in report.message(1).text
+
+
+def test_a_video_of_an_image_counts_its_frames():
+    assert (
+        report_of(linked([0, 1], [(ONE, {0})])).message(142).text == '1 face of the image was processed in 142 frames'
+    )
