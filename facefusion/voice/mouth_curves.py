@@ -1,0 +1,39 @@
+"""The opening and width of a speaking mouth over time, from a voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+# Values per second.
+CURVE_RATE = 100
+
+
+class MouthShape(NamedTuple):
+    """A mouth at one time. opening: 0 to 1.1. width: -1 to 1. is_closed: the lips must meet."""
+
+    opening: float
+    width: float
+    is_closed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MouthCurves:
+    """opening, width: float32 [n]; closed: bool [n]; CURVE_RATE values per second."""
+
+    opening: npt.NDArray[np.float32]
+    width: npt.NDArray[np.float32]
+    closed: npt.NDArray[np.bool_]
+
+    def at(self, seconds: Fraction | float) -> MouthShape:
+        """Return the shape at a time; after the end: closed, 0."""
+        place = float(seconds) * CURVE_RATE
+        if not len(self.opening) or place > len(self.opening) - 1:
+            return MouthShape(0.0, 0.0, True)
+        steps = np.arange(len(self.opening))
+        opening, width = (float(np.interp(place, steps, curve)) for curve in (self.opening, self.width))
+        return MouthShape(opening, width, bool(self.closed[round(place)]))
