@@ -124,14 +124,14 @@ class FaceChunk(Chunk):
     Track numbers are local to the chunk. cut: bool [count], whether the frame starts a shot. thumbnails: uint8
     [2,54,96], luma of the first and last frame, to find a cut between chunks. left_out: int32 [count], detections of a
     frame beyond the limit; empty if there are none. of_tracks: measurements of tracks, [t,...] by the names of
-    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views.
+    ``TrackMeasurement``; track_weights: float32 [t] by the same names, 0 for a track without views.
     """
 
     cut: Bools
     thumbnails: Bytes
     left_out: Ints = field(default_factory=_no_rows)
     of_tracks: Mapping[str, Values] = field(default_factory=dict)
-    track_weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    track_weights: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.atlas import smooth_step
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Floats, Values
+from facefusion.faces.mouth import TEETH_AREA, TEETH_SCALE, TEETH_SIZE
 from facefusion.faces.mouth_shape import HeadPose
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation
 from facefusion.processors.lip_syncer.mesh_lips.basis import RING
@@ -26,19 +27,11 @@ SHORTER = np.array([0.0, 0.010, 0.002, 0.008, 0.012, 0.016], np.float32)
 GAP_WIDTH = 0.006
 # Depth behind the lips.
 BEHIND = 0.05
-# Colours as BGR shares of the luma of the skin.
-DARK = np.array([0.075, 0.07, 0.16], np.float32)
-TONGUE = np.array([0.34, 0.32, 0.62], np.float32)
-TOOTH = np.array([0.80, 0.90, 0.96], np.float32)
+# Colours as multiples of the skin's BGR; that of teeth is mixed from the skin's colour and its luma.
+DARK = np.array([0.10, 0.10, 0.15], np.float32)
+TONGUE = np.array([0.50, 0.46, 0.80], np.float32)
+TOOTH = np.array([0.86, 0.92, 0.95], np.float32)
 LUMA = np.array([0.114, 0.587, 0.299], np.float32)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cavity:
-    """The inside of a mouth. colour: float32 [h,w,3] BGR; opacity: float32 [h,w]."""
-
-    colour: Floats
-    opacity: Floats
 
 
 def inner_lips(articulation: Articulation, pose: HeadPose) -> Floats:
@@ -67,38 +60,105 @@ def head_coordinates(pose: HeadPose, depth: float, corner: Floats, width: int, h
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def paint_cavity(articulation: Articulation, x: Floats, y: Floats, skin: Floats, spread: float) -> Floats:
-    """Return the colour float32 [h,w,3] of a mouth at head coordinates x, y [h,w]; ``skin`` is a BGR colour [3].
+@dataclass(frozen=True, slots=True, eq=False)
+class Teeth:
+    """The upper teeth of the person, as ``faces.mouth.TeethMeter`` measures them.
 
-    ``spread``: the width of the command, -1 to 1.
+    ratio: float32 [70,120,3], multiples of the skin's colour. opacity: float32 [70,120]. is_known: whether the clip shows
+    any teeth.
     """
-    line = articulation.lip_line
-    ring = articulation.shape[RING]
-    luma = float(skin @ LUMA)
-    middle = float(line[[0, -1], 0].mean())
-    half = max(float(np.ptp(ring[:, 0])) / 2, 0.05)
-    aside = x - middle
-    top, bottom = _edges(ring, x)
-    depth = np.clip((y - top) / np.maximum(bottom - top, 0.02), 0, 1)
-    inward = np.clip(1 - np.abs(aside) / half, 0, 1)
-    colour = DARK * luma * (0.55 + 0.9 * depth**2 * smooth_step(inward / 0.5))[..., None]
-    # The tongue rests behind the lower teeth and rises towards its middle.
-    crest = bottom - 0.075 - 0.05 * smooth_step(inward / 0.7) + 0.02 * (articulation.gap < 0.12)
-    tongue = smooth_step((y - crest) / 0.06) * smooth_step((inward - 0.22) / 0.35)
-    tongue *= smooth_step(np.float32((articulation.gap - 0.07) / 0.08))
-    groove = 1 - 0.18 * np.exp(-((aside / 0.025) ** 2))
-    shade = (0.55 + 0.35 * smooth_step((y - crest) / 0.10)) * groove
-    colour += (TONGUE * luma * shade[..., None] - colour) * tongue[..., None]
-    lower = _teeth(aside * 1.25, line[5, 1] + articulation.jaw - LOWER_EDGE - 0.012 * max(spread, 0) - y, ARCH * 0.6)
-    lower *= smooth_step((inward - 0.25) / 0.25)
-    tooth = 0.25 * skin + 0.80 * luma * TOOTH
-    colour += (tooth * 0.62 * (0.6 + 0.4 * smooth_step(inward / 0.6))[..., None] - colour) * (
-        lower * smooth_step(np.float32((articulation.gap - 0.03) / 0.05))
-    )[..., None]
-    upper = _teeth(aside, y - line[5, 1] - UPPER_EDGE, ARCH)
-    shade = (0.50 + 0.50 * smooth_step((y - top) / 0.045)) * (0.42 + 0.58 * smooth_step((inward - 0.05) / 0.55))
-    colour += (tooth * shade[..., None] - colour) * (upper * smooth_step(inward / 0.15))[..., None]
-    return np.asarray(colour, np.float32)
+
+    ratio: Floats
+    opacity: Floats
+    is_known: bool
+
+    @classmethod
+    def of(cls, texels: Values | None) -> Teeth:
+        """Return the teeth of a linked value, uint8 [70,120,4]; None and all zeros mean unknown teeth."""
+        if texels is None or not texels[..., 3].any():
+            return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32), False)
+        values = texels.astype(np.float32)
+        return cls(values[..., :3] / TEETH_SCALE, values[..., 3] / 255, True)
+
+    def look_up(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Return ratio [h,w,3] and opacity [h,w] at head coordinates."""
+        x0, y0, width, height = TEETH_AREA
+        u = (x - x0) * (TEETH_SIZE[0] / width) - 0.5
+        v = (y - y0) * (TEETH_SIZE[1] / height) - 0.5
+        ratio = cv2.remap(self.ratio, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        opacity = cv2.remap(self.opacity, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(ratio, np.float32), np.asarray(opacity, np.float32)
+
+
+class MouthPainter:
+    """Paints the inside of one mouth at head coordinates x, y [h,w]."""
+
+    def __init__(self, said: Articulation, x: Floats, y: Floats, skin: Floats) -> None:
+        ring = said.shape[RING]
+        self._said = said
+        self._skin = skin
+        self._luma = float(skin @ LUMA)
+        # In a grey or tinted image, the tongue must not be redder than the skin.
+        self._colourful = float(np.clip((skin[2] - skin[0]) / max(self._luma, 1) / 0.35, 0, 1))
+        self._middle = said.lip_line[5]
+        self._x, self._y = x, y
+        self._aside = x - float(said.lip_line[[0, -1], 0].mean())
+        self._top, self._bottom = _edges(ring, x)
+        half = max(float(np.ptp(ring[:, 0])) / 2, 0.05)
+        self._inward = np.clip(1 - np.abs(self._aside) / half, 0, 1)
+        # Little light enters a mouth that is hardly open.
+        self._light = 0.72 + 0.28 * float(smooth_step(np.float32((said.gap - 0.02) / 0.12)))
+
+    def paint(self, teeth: Teeth, spread: float) -> Floats:
+        """Return the colour float32 [h,w,3] BGR; ``spread``: the width of the command, -1 to 1."""
+        colour = self._back()
+        self._lay(colour, *self._tongue())
+        self._lay(colour, *self._lower_teeth(spread))
+        self._lay(colour, *self._upper_teeth(teeth))
+        return colour
+
+    @staticmethod
+    def _lay(colour: Floats, layer: Floats, opacity: Floats) -> None:
+        colour += (layer - colour) * opacity[..., None]
+
+    def _back(self) -> Floats:
+        depth = np.clip((self._y - self._top) / np.maximum(self._bottom - self._top, 0.02), 0, 1)
+        shade = 0.65 + 0.8 * depth**2 * smooth_step(self._inward / 0.5)
+        return np.asarray(self._tinted(DARK) * shade[..., None], np.float32)
+
+    def _tongue(self) -> tuple[Floats, Floats]:
+        """The tongue rests behind the lower teeth and rises towards its middle."""
+        gap = self._said.gap
+        crest = self._bottom - 0.065 - 0.06 * smooth_step(self._inward / 0.7) + 0.02 * (gap < 0.12)
+        opacity = smooth_step((self._y - crest) / 0.07) * smooth_step((self._inward - 0.20) / 0.35)
+        opacity = opacity * smooth_step(np.float32((gap - 0.07) / 0.08))
+        groove = 1 - 0.12 * np.exp(-((self._aside / 0.03) ** 2))
+        shade = (0.45 + 0.40 * smooth_step((self._y - crest) / 0.12)) * groove
+        return self._tinted(TONGUE) * shade[..., None], opacity
+
+    def _lower_teeth(self, spread: float) -> tuple[Floats, Floats]:
+        edge = self._middle[1] + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
+        opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * smooth_step((self._inward - 0.25) / 0.25)
+        # Lips hide the lower teeth unless they are spread.
+        opacity = opacity * smooth_step(np.float32((self._said.gap - 0.03) / 0.05)) * (0.15 + 0.75 * max(spread, 0))
+        shade = 0.68 * self._light * (0.5 + 0.5 * smooth_step(self._inward / 0.6))
+        return self._enamel() * shade[..., None], opacity
+
+    def _upper_teeth(self, teeth: Teeth) -> tuple[Floats, Floats]:
+        below_lip = smooth_step((self._y - self._top) / 0.05)
+        if teeth.is_known:
+            ratio, opacity = teeth.look_up(self._x, self._y)
+            shade = (0.66 + 0.34 * below_lip) * (0.80 + 0.20 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
+            return ratio * self._skin * shade[..., None], opacity
+        opacity = _teeth(self._aside, self._y - self._middle[1] - UPPER_EDGE, ARCH) * smooth_step(self._inward / 0.15)
+        shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * smooth_step((self._inward - 0.05) / 0.55)) * self._light
+        return self._enamel() * shade[..., None], opacity
+
+    def _tinted(self, ratio: Floats) -> Floats:
+        return self._skin * (ratio.mean() + self._colourful * (ratio - ratio.mean()))
+
+    def _enamel(self) -> Floats:
+        return np.asarray(0.45 * self._skin + 0.76 * self._luma * TOOTH, np.float32)
 
 
 def _teeth(aside: Floats, below: Floats, arch: float) -> Floats:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from facefusion.faces.atlas import blur, enlarge, smooth_step
 from facefusion.faces.face import Bools, Floats
 from facefusion.faces.raster import mesh_coordinates, paint_triangles
-from facefusion.faces.topology import MeshTopology
+from facefusion.faces.topology import INNER_LIPS, MeshTopology
 from facefusion.media.frame import Window
 
 Pixels = npt.NDArray[np.uint8]
@@ -18,6 +18,8 @@ Pixels = npt.NDArray[np.uint8]
 RASTER_SIZE = 160
 # Around the mesh, the motion of its outline fades over this distance, in eye distances.
 REACH = 0.75
+# Mouths of at least this many pixels, with their surroundings, are not rendered twice as fine as the frame.
+LARGEST_FINE = 60_000
 # The window extends this far beyond the vertices that move, in eye distances.
 MARGIN = 0.55
 
@@ -51,30 +53,63 @@ class MotionField:
         self.offset = enlarge(offset, width, height) if scale < 1 else offset
 
 
-    def refine(self, mouth: MouthField) -> None:
-        """Replace the offsets around the mouth."""
-        x0, y0, x1, y1 = mouth.place
-        part = self.offset[y0:y1, x0:x1]
-        part[mouth.covered] = mouth.offset[mouth.covered]
-
-
 class MouthField:
-    """Exact offsets around the mouth, at the size of the frame.
+    """Exact offsets around the mouth, twice as fine as the frame unless the mouth is large, for smooth edges of lips.
 
-    place: the rows and columns of the field in the window: x0, y0, x1, y1. offset: float32 [h,w,2]; covered: bool [h,w].
+    place: the rows and columns of the field in the window. Pixels in the open mouth continue the nearest lip, so that no
+    pixel of the old inside of the mouth remains at its edge.
     """
 
     def __init__(
         self, topology: MeshTopology, part: Bools, before: Floats, after: Floats, window: Window, place: Window
     ) -> None:
+        self.place = place
+        self._fine = fine = 2 if place.width * place.height < LARGEST_FINE else 1
         corner = np.array([window.x0 + place.x0, window.y0 + place.y0], np.float32)
-        points = (after[:, :2] - corner).astype(np.float32)
-        index = paint_triangles(topology, points, after[:, 2], place.width, place.height, part)
+        points = ((after[:, :2] - corner + 0.5) * fine - 0.5).astype(np.float32)
+        index = paint_triangles(topology, points, after[:, 2], place.width * fine, place.height * fine, part)
         moved = (before[:, :2] - after[:, :2]).astype(np.float32)
         x, y = mesh_coordinates(topology, index, points, moved)
-        self.place = place
-        self.covered = index >= 0
-        self.offset = _bounded(x, y, self.covered, moved)
+        covered = index >= 0
+        offset = _bounded(x, y, covered, moved)
+        open_mouth = np.zeros(covered.shape, np.uint8)
+        cv2.fillPoly(open_mouth, [np.round(points[list(INNER_LIPS)]).astype(np.int32)], 1)
+        open_mouth = cv2.dilate(open_mouth, np.ones((3, 3), np.uint8))
+        inside = (open_mouth > 0) & ~covered
+        if inside.any() and covered.any():
+            rows, columns = _nearest(covered)
+            row, column = np.nonzero(inside)
+            near = rows[inside], columns[inside]
+            offset[inside] = offset[near] + np.stack([near[1] - column, near[0] - row], 1) / np.float32(fine)
+        self._offset = offset
+        self._known = covered | inside
+
+    def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
+        """Replace the mouth in ``moved`` pixels, [h,w,3] of the window; ``coarse`` are the offsets of a MotionField."""
+        x0, y0, x1, y1 = self.place
+        fine, (height, width) = self._fine, self._known.shape
+        offset = np.where(self._known[..., None], self._offset, enlarge(coarse[y0:y1, x0:x1], width, height))
+        x = offset[..., 0] + ((np.arange(width, dtype=np.float32) + 0.5) / fine - 0.5 + x0)[None]
+        y = offset[..., 1] + ((np.arange(height, dtype=np.float32) + 0.5) / fine - 0.5 + y0)[:, None]
+        mouth = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if fine > 1:
+            mouth = cv2.resize(mouth, (width // fine, height // fine), interpolation=cv2.INTER_AREA)
+        known = cv2.resize(
+            self._known.astype(np.uint8), (width // fine, height // fine), interpolation=cv2.INTER_NEAREST
+        )
+        inside = cv2.erode(known, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
+        moved[y0:y1, x0:x1][inside] = mouth[inside]
+
+
+def _nearest(covered: Bools) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the row and the column of the nearest covered pixel of each pixel: two int64 [h,w]."""
+    _, label = cv2.distanceTransformWithLabels(
+        (~covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Labels count the covered pixels from 1, in the order of the rows.
+    rows, columns = np.nonzero(covered)
+    place = np.maximum(label, 1) - 1
+    return rows[place], columns[place]
 
 
 def moved_pixels(pixels: Pixels, offset: Floats) -> Pixels:
