@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from facefusion.media.voice import Voice
+from facefusion.voice.activity import VoiceActivity
+
 # Values per second.
 CURVE_RATE = 100
 
@@ -37,3 +40,15 @@ class MouthCurves:
         steps = np.arange(len(self.opening))
         opening, width = (float(np.interp(place, steps, curve)) for curve in (self.opening, self.width))
         return MouthShape(opening, width, bool(self.closed[round(place)]))
+
+
+def measure_curves(voice: Voice, activity: VoiceActivity) -> MouthCurves:
+    """Return the curves of a voice."""
+    step = voice.rate // CURVE_RATE
+    count = voice.sample_count // step
+    loud = np.array([float(np.sqrt(np.mean(voice.window(k / CURVE_RATE, 0.03) ** 2))) for k in range(count)], np.float32)
+    speech = np.repeat(activity.probabilities(voice), 4)[:count]
+    smooth = np.convolve(loud, np.hanning(9) / np.hanning(9).sum(), 'same') if count else loud
+    opening = np.clip(smooth / max(float(np.percentile(smooth, 97)) if count else 1, 1e-3), 0, 1.1)
+    opening = (opening * np.pad(speech, (0, count - len(speech)))).astype(np.float32)
+    return MouthCurves(opening, np.zeros(count, np.float32), opening < 0.06)

@@ -34,9 +34,11 @@ TOOTH = np.array([0.86, 0.92, 0.95], np.float32)
 LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 
 
-def inner_lips(articulation: Articulation, pose: HeadPose) -> Floats:
-    """Return the outline of the open mouth, float32 [80,2] in pixels of the frame: a smooth curve through the ring."""
-    ring = articulation.shape[RING] @ pose.turn.T + pose.shift
+def inner_lips(ring: Floats) -> Floats:
+    """Return the outline of an open mouth, float32 [80,2]: a smooth curve through the ring of the inner lips [20,2+].
+
+    The first 41 points are the lower lip, from the image's left to its right.
+    """
     halves = [ring[:11, :2], np.vstack([ring[10:], ring[:1]])[:, :2]]
     return np.vstack([_curve(half)[:-1] for half in halves]).astype(np.float32)
 
@@ -93,7 +95,8 @@ class Teeth:
 class MouthPainter:
     """Paints the inside of one mouth at head coordinates x, y [h,w]."""
 
-    def __init__(self, said: Articulation, x: Floats, y: Floats, skin: Floats) -> None:
+    def __init__(self, said: Articulation, x: Floats, y: Floats, skin: Floats, lips: float) -> None:
+        """``skin``: the colour of the face, BGR [3]; ``lips``: the luma of the lips relative to the skin around them."""
         ring = said.shape[RING]
         self._said = said
         self._skin = skin
@@ -107,7 +110,9 @@ class MouthPainter:
         half = max(float(np.ptp(ring[:, 0])) / 2, 0.05)
         self._inward = np.clip(1 - np.abs(self._aside) / half, 0, 1)
         # Little light enters a mouth that is hardly open.
-        self._light = 0.72 + 0.28 * float(smooth_step(np.float32((said.gap - 0.02) / 0.12)))
+        self._light = 0.84 + 0.16 * float(smooth_step(np.float32((said.gap - 0.02) / 0.12)))
+        # Unknown teeth under a dark moustache or in the shadow of the nose are not brighter than its surroundings.
+        self._shadow = float(np.clip(lips / 0.65, 0.4, 1))
 
     def paint(self, teeth: Teeth, spread: float) -> Floats:
         """Return the colour float32 [h,w,3] BGR; ``spread``: the width of the command, -1 to 1."""
@@ -148,7 +153,7 @@ class MouthPainter:
         below_lip = smooth_step((self._y - self._top) / 0.05)
         if teeth.is_known:
             ratio, opacity = teeth.look_up(self._x, self._y)
-            shade = (0.66 + 0.34 * below_lip) * (0.80 + 0.20 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
+            shade = (0.74 + 0.26 * below_lip) * (0.86 + 0.14 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
             return ratio * self._skin * shade[..., None], opacity
         opacity = _teeth(self._aside, self._y - self._middle[1] - UPPER_EDGE, ARCH) * smooth_step(self._inward / 0.15)
         shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * smooth_step((self._inward - 0.05) / 0.55)) * self._light
@@ -158,7 +163,7 @@ class MouthPainter:
         return self._skin * (ratio.mean() + self._colourful * (ratio - ratio.mean()))
 
     def _enamel(self) -> Floats:
-        return np.asarray(0.45 * self._skin + 0.76 * self._luma * TOOTH, np.float32)
+        return np.asarray((0.45 * self._skin + 0.76 * self._luma * TOOTH) * self._shadow, np.float32)
 
 
 def _teeth(aside: Floats, below: Floats, arch: float) -> Floats:

@@ -1,4 +1,7 @@
-"""Render a commanded mouth onto a face of a frame: move the pixels, and paint the inside of the mouth."""
+"""Render a commanded mouth onto a face of a frame: move the pixels, and paint the inside of the mouth.
+
+The result depends only on the frame, the linked face and the command.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,31 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facefusion.errors import InternalError
 from facefusion.faces.atlas import smooth_step
-from facefusion.faces.face import Floats, LinkedFace
-from facefusion.faces.mouth import SKIN_VERTICES
+from facefusion.faces.face import MESH_POINTS, Floats, LinkedFace
+from facefusion.faces.mouth import MOUTH_AREA, MOUTH_SIZE, SKIN_VERTICES, MouthMaps
 from facefusion.faces.mouth_shape import HeadPose, head_pose, in_head, lip_gap
-from facefusion.faces.skin import LIGHT_SIZE, YCC_TO_BGR, linked_skin, smooth_light
+from facefusion.faces.pose import turned_away
+from facefusion.faces.skin import LIGHT_SIZE, YCC_TO_BGR, LinkedSkin, linked_skin, smooth_light
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation, Articulator
 from facefusion.processors.lip_syncer.mesh_lips.basis import OUTER_RING, RING
 from facefusion.processors.lip_syncer.mesh_lips.cavity import (
     BEHIND,
+    MouthPainter,
+    Teeth,
     coverage,
     head_coordinates,
     inner_lips,
-    MouthPainter,
-    Teeth,
+)
+from facefusion.processors.lip_syncer.mesh_lips.repaint import MouthAtlas, repaint
+from facefusion.processors.lip_syncer.mesh_lips.visibility import (
+    share_by_cover,
+    share_by_likeness,
+    share_by_size,
+    share_by_turn,
 )
 from facefusion.processors.lip_syncer.mesh_lips.warp import MotionField, MouthField, moved_pixels, moved_window
 from facefusion.voice.mouth_curves import MouthShape
@@ -31,13 +43,38 @@ from facefusion.voice.mouth_curves import MouthShape
 Pixels = npt.NDArray[np.uint8]
 
 # Lips that are apart in the frame are read this share of their thickness away from their edge, so that no pixels of
-# the teeth remain on them.
-INSET = 0.30
-CORNER_INSET = 0.85
+# the teeth remain on them; at the corners, a larger share.
+INSET, CORNER_INSET = 0.30, 0.85
 # The last triangles of the topology fill the inside of the mouth.
 INNER_TRIANGLES = 18
 # Closed lips that were apart get a dark line between them: its width in eye distances, and its depth.
 LINE_WIDTH, LINE_DEPTH = 0.011, 0.45
+# A track has closed lips if the gap of its most closed views is below this, in eye distances.
+CLOSED = 0.05
+# Gaps of the own mouth between which the closed mouth of the track replaces the skin.
+REPAINT_FROM, REPAINT_TO = 0.05, 0.12
+# A face fades to its own mouth below this share; then nothing changes.
+LEAST_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A face of a frame and its commanded mouth.
+
+    after: float32 [468,3], the moved mesh in frame pixels. own_gap: between the lips in the frame, in eye distances.
+    share: 1, or less where the mouth fades to the own one. window: the changed part of the frame; place: the mouth in it.
+    """
+
+    face: LinkedFace
+    skin: LinkedSkin
+    pose: HeadPose
+    said: Articulation
+    after: Floats
+    own_gap: float
+    spread: float
+    share: float
+    window: Window
+    place: Window
 
 
 class MouthRenderer:
@@ -46,69 +83,122 @@ class MouthRenderer:
     def __init__(self, topology: MeshTopology) -> None:
         self._topology = topology
         self._articulator = Articulator(topology)
+        self._atlas = MouthAtlas(topology)
+        self._maps = MouthMaps(topology)
         centres = topology.atlas[topology.triangles].mean(1)
-        self._near_mouth = (np.abs(centres[:, 0] - 0.5) < 0.19) & (np.abs(centres[:, 1] - 0.715) < 0.12)
-        self._near_mouth[-INNER_TRIANGLES:] = False
+        self._near_mouth = (np.abs(centres[:, 0] - 0.5) < 0.19) & (np.abs(centres[:, 1] - 0.715) < 0.15)
+        self._lips_only = self._near_mouth.copy()
+        self._lips_only[-INNER_TRIANGLES:] = False
         texels = topology.texels(LIGHT_SIZE)[list(SKIN_VERTICES)]
         self._skin_cells = tuple(np.clip(np.round(texels).astype(int), 0, LIGHT_SIZE - 1).T[::-1])
 
-    def render(self, frame: Frame, face: LinkedFace, mouth: MouthShape, fade: float = 1.0) -> bool:
-        """Give ``face`` a mouth in ``frame``; return whether anything changed."""
-        landmarks = face.landmarks
+    def render(self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float = 1.0) -> bool:
+        """Give ``face`` a mouth in ``frame``; return whether anything changed.
+
+        ``share``: 0 keeps the own mouth, 1 is the full command. It is reduced for turned, covered and tiny faces.
+        """
+        scene = self._scene(frame, face, mouth, share)
+        if scene is None:
+            return False
+        window, place = scene.window, scene.place
+        before = frame.read(window)
+        field = MotionField(self._topology, face.landmarks, scene.after, window, scene.pose.scale)
+        pixels = moved_pixels(before, field.offset)
+        if not place.is_empty:
+            self._render_mouth(scene, before, pixels, field)
+        frame.write(window, pixels, before)
+        return True
+
+    def _scene(self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float) -> Scene | None:
+        """Return the moved mesh, or None if nothing changes."""
+        landmarks, skin = face.landmarks, linked_skin(face.values)
+        if skin is None or len(landmarks) != MESH_POINTS:
+            raise InternalError('skin-not-measured', 'mesh_lips received a face without a mesh or skin measurements')
+        share *= share_by_size(face) * share_by_turn(turned_away(self._topology, landmarks)) * share_by_cover(face)
+        if share < LEAST_SHARE or not np.isfinite(landmarks).all():
+            return None
+        share *= self._likeness(frame, face)
+        if share < LEAST_SHARE:
+            return None
         pose = head_pose(self._topology, landmarks)
         own = in_head(pose, landmarks)
         neutral = face.values.get('mouth_rest')
         rest = own if neutral is None or not neutral.any() else self._articulator.rest(own, neutral)
         said = self._articulator.speak(rest, mouth)
-        after = (landmarks + (said.shape - own) @ pose.turn.T).astype(np.float32)
+        after = (landmarks + share * (said.shape - own) @ pose.turn.T).astype(np.float32)
         window = moved_window(landmarks, after, pose.scale).clipped(frame.width, frame.height)
         if window.is_empty:
-            return False
-        before = frame.read(window)
-        apart = _apart(lip_gap(own))
-        field = MotionField(self._topology, landmarks, after, window, pose.scale)
+            return None
         place = _mouth_place(after, window, pose.scale)
-        pixels = moved_pixels(before, field.offset)
-        if not place.is_empty:
-            source = _inset(landmarks, apart)
-            mouth_field = MouthField(self._topology, self._near_mouth, source, after, window, place)
-            mouth_field.refine(before, pixels, field.offset)
-        if not place.is_empty and said.gap > 0:
-            self._paint_inside(pixels, said, pose, face, mouth, window, place)
-        elif not place.is_empty:
-            _draw_line(pixels, said, pose, window, _line_depth(lip_gap(own)))
-        frame.write(window, pixels, before)
-        return True
+        return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, window, place)
 
-    def _paint_inside(self, pixels, said, pose, face, mouth, window, place) -> None:
-        corner = np.array([window.x0 + place.x0, window.y0 + place.y0], np.float32)
-        opacity = coverage(inner_lips(said, pose), corner, place.width, place.height)
-        sigma = max(0.5, 0.006 * pose.scale)
-        opacity = cv2.GaussianBlur(opacity, (0, 0), sigma)
+    def _likeness(self, frame: Frame, face: LinkedFace) -> float:
+        """Return 0 if something hides the mouth: it does not look like the mouth of the track."""
+        own = face.values.get('mouth_skin')
+        if own is None or not own.any():
+            return 1.0
+        x, y = self._maps.maps(face.landmarks)
+        step = float(np.ptp(face.landmarks[:, :2], axis=0).max()) * MOUTH_AREA[2] / MOUTH_SIZE[0] * 2
+        half = (slice(None, None, 2), slice(None, None, 2))
+        seen = frame.sample(np.ascontiguousarray(x[half]), np.ascontiguousarray(y[half]), step)
+        own = np.asarray(cv2.resize(own, seen.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return share_by_likeness(seen, own, self._atlas.compared[half])
+
+    def _render_mouth(self, scene: Scene, before: Pixels, pixels: Pixels, field: MotionField) -> None:
+        x0, y0, x1, y1 = scene.place
+        apart = _apart(scene.own_gap)
+        source = _inset(scene.face.landmarks, apart * scene.share)
+        # While the mouth fades, its own inside shows through.
+        part = self._lips_only if scene.share > 0.99 else self._near_mouth
+        mouth = MouthField(self._topology, part, source, scene.after, scene.window, scene.place)
+        mouth.refine(before, pixels, field.offset)
+        opacity = self._repainted(scene)
+        if opacity > 0:
+            texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
+            closed, shown = mouth.look_up(self._atlas.texels, texture, self._atlas.opacity)
+            repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(opacity))
+        if scene.said.gap > 0:
+            self._paint_inside(scene, pixels)
+        else:
+            _draw_line(scene, pixels)
+
+    def _repainted(self, scene: Scene) -> float:
+        """Return how far the skin around the mouth comes from the most closed frame of the track, 0..1."""
+        rest, skin = scene.face.values.get('mouth_rest'), scene.face.values.get('mouth_skin')
+        if rest is None or skin is None or not skin.any() or lip_gap(rest) > CLOSED:
+            return 0.0
+        return _step((scene.own_gap - REPAINT_FROM) / (REPAINT_TO - REPAINT_FROM)) * scene.share
+
+    def _paint_inside(self, scene: Scene, pixels: Pixels) -> None:
+        place, pose, said = scene.place, scene.pose, scene.said
+        corner = np.array([scene.window.x0 + place.x0, scene.window.y0 + place.y0], np.float32)
+        ring = scene.after[RING]
+        opacity = coverage(inner_lips(ring), corner, place.width, place.height)
+        opacity = cv2.GaussianBlur(opacity, (0, 0), max(0.5, 0.006 * pose.scale)) * np.float32(_step(scene.share))
         depth = float(said.lip_line[1:-1, 2].mean()) + BEHIND
         x, y = head_coordinates(pose, depth, corner, place.width, place.height)
-        teeth = Teeth.of(face.values.get('mouth_teeth'))
-        colour = MouthPainter(said, x, y, self._skin_colour(face)).paint(teeth, mouth.width)
-        x0, y0, x1, y1 = place
-        part = pixels[y0:y1, x0:x1].astype(np.float32)
-        pixels[y0:y1, x0:x1] = np.clip(part + (colour - part) * opacity[..., None] + 0.5, 0, 255).astype(np.uint8)
+        painter = MouthPainter(said, x, y, self._skin_colour(scene.skin), scene.skin.traits.lip_luma)
+        colour = painter.paint(Teeth.of(scene.face.values.get('mouth_teeth')), scene.spread)
+        part = pixels[place.y0 : place.y1, place.x0 : place.x1]
+        part[:] = np.clip(part + (colour - part) * opacity[..., None] + 0.5, 0, 255).astype(np.uint8)
 
-    def _skin_colour(self, face: LinkedFace) -> Floats:
-        """The colour of cheeks and chin, BGR [3]."""
-        skin = linked_skin(face.values)
+    def _skin_colour(self, skin: LinkedSkin) -> Floats:
+        """Return the colour of cheeks and chin, BGR float32 [3]."""
         ycc = np.median(smooth_light(skin.light)[self._skin_cells], axis=0)
         return np.asarray(np.clip(YCC_TO_BGR @ ycc, 1, 255), np.float32)
 
 
-def _draw_line(pixels: Pixels, said: Articulation, pose: HeadPose, window: Window, depth: float) -> None:
-    """Draw the shadow between closed lips."""
-    line = inner_lips(said, pose)[:41] - [window.x0, window.y0]
-    width = LINE_WIDTH * pose.scale
+def _draw_line(scene: Scene, pixels: Pixels) -> None:
+    """Draw the shadow between closed lips that are apart in the frame."""
+    # The dark line of lips that are closed in the frame is in its pixels.
+    depth = float(np.clip((scene.own_gap - 0.012) / 0.05, 0, 1)) * scene.share
+    width = LINE_WIDTH * scene.pose.scale
+    line = inner_lips(scene.after[RING])[:41] - [scene.window.x0, scene.window.y0]
     margin = 3 * width + 2
     x0, y0 = np.floor(line.min(0) - margin).astype(int).tolist()
     x1, y1 = np.ceil(line.max(0) + margin).astype(int).tolist()
-    place = Window(x0, y0, x1, y1).clipped(window.width, window.height)
-    if place.is_empty:
+    place = Window(x0, y0, x1, y1).clipped(scene.window.width, scene.window.height)
+    if place.is_empty or depth <= 0:
         return
     fine = 4
     mask = np.zeros((place.height * fine, place.width * fine), np.uint8)
@@ -122,27 +212,26 @@ def _draw_line(pixels: Pixels, said: Articulation, pose: HeadPose, window: Windo
 
 
 def _mouth_place(after: Floats, window: Window, unit: float) -> Window:
-    """The mouth in coordinates of the window."""
+    """Return the mouth and the skin around it in coordinates of the window."""
     lips = after[OUTER_RING, :2] - [window.x0, window.y0]
-    x0, y0 = np.floor(lips.min(0) - 0.15 * unit - 2).astype(int).tolist()
-    x1, y1 = np.ceil(lips.max(0) + 0.15 * unit + 2).astype(int).tolist()
+    x0, y0 = np.floor(lips.min(0) - 0.2 * unit - 2).astype(int).tolist()
+    x1, y1 = np.ceil(lips.max(0) + 0.2 * unit + 2).astype(int).tolist()
     return Window(x0, y0, x1, y1).clipped(window.width, window.height)
 
 
 def _apart(gap: float) -> float:
-    """How far lips are apart in a frame: 0 for closed lips, 1 for lips that show teeth."""
-    return float(smooth_step(np.array([(gap - 0.03) / 0.04], np.float32))[0])
-
-
-def _line_depth(gap: float) -> float:
-    """Depth 0..1 of the line between closed lips that had a gap: the dark line of closed lips is in the frame itself."""
-    return float(np.clip((gap - 0.012) / 0.05, 0, 1))
+    """Return how far lips are apart in a frame: 0 for closed lips, 1 for lips that show teeth."""
+    return _step((gap - 0.03) / 0.04)
 
 
 def _inset(landmarks: Floats, apart: float) -> Floats:
-    """Return landmarks whose inner lips lie on solid lip."""
+    """Return landmarks [468,3] whose inner lips lie on solid lip."""
     source = landmarks.copy()
     side = np.abs(np.arange(len(RING)) % 10 - 5) / 5
     share = INSET + (CORNER_INSET - INSET) * side**3
     source[RING] += (apart * share[:, None] * (landmarks[OUTER_RING] - landmarks[RING])).astype(np.float32)
     return source
+
+
+def _step(value: float) -> float:
+    return float(smooth_step(np.array(value, np.float32)))

@@ -72,6 +72,7 @@ class MouthField:
         x, y = mesh_coordinates(topology, index, points, moved)
         covered = index >= 0
         offset = _bounded(x, y, covered, moved)
+        self._topology, self._index, self._points = topology, index, points
         open_mouth = np.zeros(covered.shape, np.uint8)
         cv2.fillPoly(open_mouth, [np.round(points[list(INNER_LIPS)]).astype(np.int32)], 1)
         open_mouth = cv2.dilate(open_mouth, np.ones((3, 3), np.uint8))
@@ -83,6 +84,16 @@ class MouthField:
             offset[inside] = offset[near] + np.stack([near[1] - column, near[0] - row], 1) / np.float32(fine)
         self._offset = offset
         self._known = covered | inside
+
+    def look_up(self, texels: Floats, *textures: Floats | Pixels) -> list[Floats | Pixels]:
+        """Return textures [n,m] or [n,m,3] at the pixels of the field, [h,w,...]; 0 outside the mesh and in the mouth.
+
+        texels: float32 [468,2], the vertices in pixels of the textures.
+        """
+        u, v = mesh_coordinates(self._topology, self._index, self._points, texels)
+        size = (self.place.width, self.place.height)
+        found = [cv2.remap(each, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for each in textures]
+        return [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in found] if self._fine > 1 else found
 
     def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
         """Replace the mouth in ``moved`` pixels, [h,w,3] of the window; ``coarse`` are the offsets of a MotionField."""
