@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facefusion.faces.face import Floats
+from facefusion.faces.mouth_shape import lip_gap
 from facefusion.faces.topology import MeshTopology
 from facefusion.processors.lip_syncer.mesh_lips.basis import CORNERS, HINGE, LOWER, RING, UPPER, MouthBasis
 from facefusion.voice.mouth_curves import MouthShape
@@ -22,7 +23,11 @@ SPREAD, ROUNDING, NARROWING = 0.10, -0.20, -0.03
 # At width -1 the lips move forward, and at width 1 the corners move back and up.
 POUT, CORNER_BACK, CORNER_UP = 0.06, 0.03, 0.02
 # The upper lip's share of the way when lips that are apart are closed.
-CLOSING_SHARE = 0.6
+CLOSING_SHARE = 0.5
+# Lips that are apart at rest smile: when they close, the mouth becomes narrower, and its corners sink; in eye distances,
+# for a gap between SMILE_FROM and SMILE_TO.
+SMILE_FROM, SMILE_TO = 0.03, 0.18
+SMILE_WIDTH, SMILE_LIFT = 0.10, 0.08
 # The power of the gap between the middle of the mouth and its corners: 0.5 would be an ellipse.
 ROUNDNESS = 0.8
 
@@ -56,6 +61,7 @@ class Articulator:
         gap = 0.0 if mouth.is_closed else LARGEST_GAP * max(mouth.opening, 0.0)
         gap = gap if gap >= SMALLEST_GAP else 0.0
         line = lip_line(rest)
+        line = _without_smile(line, lip_gap(rest))
         goal = _ring(line, gap, mouth)
         # The lower lip of ``rest`` may already be below the line, where the lips meet.
         drop = float(goal[LOWER[4], 1] - rest[RING[LOWER[4]], 1])
@@ -85,11 +91,26 @@ def lip_line(rest: Floats) -> Floats:
     return np.vstack([corners[:1], middle, corners[1:]]).astype(np.float32)
 
 
+def _without_smile(line: Floats, gap: float) -> Floats:
+    """Return a lip line without the smile of lips that have a gap at rest."""
+    smile = min(max((gap - SMILE_FROM) / (SMILE_TO - SMILE_FROM), 0.0), 1.0)
+    middle, half = _sides(line)
+    side = (line[:, 0] - middle) / half
+    relaxed = line.copy()
+    relaxed[:, 0] -= smile * SMILE_WIDTH / 2 * side
+    relaxed[:, 1] += smile * SMILE_LIFT * (side**2 - 0.3)
+    return relaxed
+
+
+def _sides(line: Floats) -> tuple[float, float]:
+    """Return the x of the middle of a lip line and half its width."""
+    return float(line[0, 0] + line[-1, 0]) / 2, max(float(line[-1, 0] - line[0, 0]) / 2, 1e-3)
+
+
 def _ring(line: Floats, gap: float, mouth: MouthShape) -> Floats:
     """Return the ring of the inner lips, float32 [20,3] in the order of INNER_LIPS."""
-    middle = (line[0] + line[-1]) / 2
-    half = max(float(line[-1, 0] - line[0, 0]) / 2, 1e-3)
-    side = np.clip((line[:, 0] - middle[0]) / half, -1, 1)
+    middle, half = _sides(line)
+    side = np.clip((line[:, 0] - middle) / half, -1, 1)
     width = float(np.clip(mouth.width, -1, 1))
     change = (SPREAD if width > 0 else -ROUNDING) * width + NARROWING * min(gap / LARGEST_GAP, 1.1)
     moved = line.copy()

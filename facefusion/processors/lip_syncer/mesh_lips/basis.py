@@ -16,6 +16,13 @@ Doubles = npt.NDArray[np.float64]
 
 RING = np.array(INNER_LIPS)
 OUTER_RING = np.array(OUTER_LIPS)
+# The two rings of vertices between them, from the inner to the outer one, in the same order.
+MIDDLE_RINGS = np.array(
+    (
+        (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 407, 272, 271, 268, 12, 38, 41, 42, 183),
+        (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 408, 304, 303, 302, 11, 72, 73, 74, 184),
+    )
+)
 # Positions in RING: both corners, and the lower and the upper lip, each from the image's left to its right.
 CORNERS = np.array([0, 10])
 LOWER = np.arange(1, 10)

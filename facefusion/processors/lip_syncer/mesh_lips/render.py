@@ -21,7 +21,7 @@ from facefusion.faces.skin import LIGHT_SIZE, YCC_TO_BGR, LinkedSkin, linked_ski
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation, Articulator
-from facefusion.processors.lip_syncer.mesh_lips.basis import OUTER_RING, RING
+from facefusion.processors.lip_syncer.mesh_lips.basis import MIDDLE_RINGS, OUTER_RING, RING
 from facefusion.processors.lip_syncer.mesh_lips.cavity import (
     BEHIND,
     MouthPainter,
@@ -225,11 +225,12 @@ def _apart(gap: float) -> float:
 
 
 def _inset(landmarks: Floats, apart: float) -> Floats:
-    """Return landmarks [468,3] whose inner lips lie on solid lip."""
+    """Return landmarks [468,3] whose lips are compressed towards their outer edge, so that they lie on solid lip."""
     source = landmarks.copy()
     side = np.abs(np.arange(len(RING)) % 10 - 5) / 5
     share = INSET + (CORNER_INSET - INSET) * side**3
-    source[RING] += (apart * share[:, None] * (landmarks[OUTER_RING] - landmarks[RING])).astype(np.float32)
+    for ring in (RING, *MIDDLE_RINGS):
+        source[ring] += (apart * share[:, None] * (landmarks[OUTER_RING] - landmarks[ring])).astype(np.float32)
     return source
 
 
