@@ -14,7 +14,7 @@ from facefusion.faces.atlas import AtlasGrid, blur, smooth_step
 from facefusion.faces.best_views import Ranking
 from facefusion.faces.face import MESH_POINTS, Face, Floats, Values
 from facefusion.faces.measurement_types import FaceView, TrackMeasurement, best_of, weighted_mean
-from facefusion.faces.mouth_shape import HeadPose, head_pose, in_head, lip_gap
+from facefusion.faces.mouth_shape import HeadPose, head_pose, in_head, lip_gap, teeth_depth
 from facefusion.faces.topology import INNER_LIPS, MeshTopology, eye_distance
 
 # The part of the atlas with the mouth, the chin and the cheeks beside them: left, top, width, height.
@@ -109,7 +109,7 @@ class MouthMaps:
 class TeethMeter:
     """Measures the upper teeth of an open mouth: uint8 [70,120,4], multiples of the skin's BGR, and opacity.
 
-    The texels are TEETH_AREA of the mean shape, seen from the front, at the depth of the lips. Opacity is 0 everywhere
+    The texels are TEETH_AREA of the mean shape, seen from the front, behind the upper lip. Opacity is 0 everywhere
     if the views show no teeth.
     """
 
@@ -132,14 +132,16 @@ class TeethMeter:
         if lip_gap(shape) < 0.03:
             return texels
         x, y = _teeth_grid()
-        colour = view.frame.sample(*in_frame(pose, x, y, float(ring[:, 2].mean())), pose.scale * TEETH_AREA[2] / TEETH_SIZE[0])
+        upper = _upper_lip(ring)
+        step = pose.scale * TEETH_AREA[2] / TEETH_SIZE[0]
+        colour = view.frame.sample(*in_frame(pose, x, y, teeth_depth(upper, x)), step)
         skin = skin_colour(view)
         inside = _inside(ring)
         if inside.sum() < 30:
             return texels
         tooth = _toothness(colour.astype(np.float32), inside, skin)
-        upper = np.interp(x[0], *_upper_lip(ring))
-        tooth *= smooth_step((upper[None] + LONGEST_TOOTH - y) / 0.02)
+        top = np.interp(x[0], upper[:, 0], upper[:, 1])
+        tooth *= smooth_step((top[None] + LONGEST_TOOTH - y) / 0.02)
         if float((tooth * inside).sum()) < 0.12 * float(inside.sum()):
             return texels
         ratio = colour / np.maximum(skin, 4)
@@ -148,8 +150,8 @@ class TeethMeter:
         return _extended_upwards(texels)
 
 
-def in_frame(pose: HeadPose, x: Floats, y: Floats, depth: float) -> tuple[Floats, Floats]:
-    """Return the pixels of points x, y [h,w] of the mean shape at a depth: two float32 [h,w]."""
+def in_frame(pose: HeadPose, x: Floats, y: Floats, depth: Floats) -> tuple[Floats, Floats]:
+    """Return the pixels of points x, y, depth [h,w] of the mean shape: two float32 [h,w]."""
     first, second = (
         pose.turn[k, 0] * x + pose.turn[k, 1] * y + (pose.turn[k, 2] * depth + pose.shift[k]) for k in (0, 1)
     )
@@ -180,9 +182,8 @@ def _inside(ring: Floats) -> Floats:
     return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)), np.float32)
 
 
-def _upper_lip(ring: Floats) -> tuple[Floats, Floats]:
-    upper = np.vstack([ring[:1], ring[:9:-1]])
-    return upper[:, 0], upper[:, 1]
+def _upper_lip(ring: Floats) -> Floats:
+    return np.vstack([ring[:1], ring[:9:-1]])
 
 
 def _toothness(colour: Floats, inside: Floats, skin: Floats) -> Floats:

@@ -13,6 +13,8 @@ from facefusion.faces.topology import MeshTopology
 # Vertices of the inner lips: the middle of the upper and of the lower lip, and both corners.
 UPPER_MIDDLE, LOWER_MIDDLE = 13, 14
 CORNER_LEFT, CORNER_RIGHT = 78, 308
+# The teeth are this far behind the lips, in eye distances.
+TEETH_BEHIND = 0.05
 
 
 class HeadPose(NamedTuple):
@@ -37,6 +39,12 @@ def in_head(pose: HeadPose, landmarks: Floats) -> Floats:
     """Return landmarks [n,3] of a frame in the coordinates of the mean shape."""
     inverse = np.linalg.inv(pose.turn.astype(np.float64))
     return np.asarray((landmarks - pose.shift) @ inverse.T, np.float32)
+
+
+def teeth_depth(lip: Floats, x: Floats) -> Floats:
+    """Return z of the teeth at each x, of any shape: behind a lip, float32 [n,3] from the image's left to its right."""
+    depth = np.interp(x.ravel(), lip[:, 0], lip[:, 2]) + TEETH_BEHIND
+    return np.asarray(depth.reshape(x.shape), np.float32)
 
 
 def lip_gap(shape: Floats) -> float:

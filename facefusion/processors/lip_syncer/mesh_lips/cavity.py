@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facefusion.faces.atlas import smooth_step
 from facefusion.faces.face import Floats, Values
 from facefusion.faces.mouth import TEETH_AREA, TEETH_SCALE, TEETH_SIZE
-from facefusion.faces.mouth_shape import HeadPose
+from facefusion.faces.mouth_shape import HeadPose, teeth_depth
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation
 from facefusion.processors.lip_syncer.mesh_lips.basis import RING
 
@@ -25,8 +25,6 @@ ARCH = 0.45
 TOOTH_ENDS = np.array([0.0, 0.128, 0.226, 0.322, 0.39, 0.44, 0.48], np.float32)
 SHORTER = np.array([0.0, 0.010, 0.002, 0.008, 0.012, 0.016], np.float32)
 GAP_WIDTH = 0.006
-# Depth behind the lips.
-BEHIND = 0.05
 # Colours as multiples of the skin's BGR; that of teeth is mixed from the skin's colour and its luma.
 DARK = np.array([0.10, 0.10, 0.15], np.float32)
 TONGUE = np.array([0.50, 0.46, 0.80], np.float32)
@@ -52,14 +50,25 @@ def coverage(outline: Floats, corner: Floats, width: int, height: int) -> Floats
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 255
 
 
-def head_coordinates(pose: HeadPose, depth: float, corner: Floats, width: int, height: int) -> tuple[Floats, Floats]:
-    """Return x and y in the mean shape of each pixel, seen at a depth ``z`` of the mean shape: two float32 [h,w]."""
+def head_coordinates(
+    pose: HeadPose, lip_line: Floats, corner: Floats, width: int, height: int
+) -> tuple[Floats, Floats]:
+    """Return x and y in the mean shape of each pixel of the teeth: two float32 [h,w].
+
+    corner: the position of the first pixel in the frame. The depth of the teeth follows ``lip_line``, float32 [11,3].
+    """
     inverse = np.linalg.inv(pose.turn[:2, :2].astype(np.float64))
-    origin = corner - pose.shift[:2] - pose.turn[:2, 2] * depth
-    x = (np.arange(width) + origin[0])[None]
-    y = (np.arange(height) + origin[1])[:, None]
-    first, second = (inverse[k, 0] * x + inverse[k, 1] * y for k in (0, 1))
-    return first.astype(np.float32), second.astype(np.float32)
+    lean = inverse @ pose.turn[:2, 2]
+    origin = corner - pose.shift[:2]
+    columns = (np.arange(width) + origin[0])[None]
+    rows = (np.arange(height) + origin[1])[:, None]
+    flat_x, flat_y = (inverse[k, 0] * columns + inverse[k, 1] * rows for k in (0, 1))
+    x = flat_x - lean[0] * lip_line[5, 2]
+    # The depth depends on x, which depends on the depth; two rounds are exact to a thousandth.
+    for _ in range(2):
+        x = flat_x - lean[0] * teeth_depth(lip_line, x)
+    y = flat_y - lean[1] * teeth_depth(lip_line, x)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,15 +154,15 @@ class MouthPainter:
         edge = self._middle[1] + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
         opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * smooth_step((self._inward - 0.25) / 0.25)
         # Lips hide the lower teeth unless they are spread.
-        opacity = opacity * smooth_step(np.float32((self._said.gap - 0.03) / 0.05)) * (0.15 + 0.75 * max(spread, 0))
-        shade = 0.68 * self._light * (0.5 + 0.5 * smooth_step(self._inward / 0.6))
+        opacity = opacity * smooth_step(np.float32((self._said.gap - 0.03) / 0.05)) * (0.10 + 0.75 * max(spread, 0))
+        shade = 0.72 * self._light * (0.4 + 0.6 * smooth_step((self._inward - 0.15) / 0.5))
         return self._enamel() * shade[..., None], opacity
 
     def _upper_teeth(self, teeth: Teeth) -> tuple[Floats, Floats]:
         below_lip = smooth_step((self._y - self._top) / 0.05)
         if teeth.is_known:
             ratio, opacity = teeth.look_up(self._x, self._y)
-            shade = (0.74 + 0.26 * below_lip) * (0.86 + 0.14 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
+            shade = (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
             return ratio * self._skin * shade[..., None], opacity
         opacity = _teeth(self._aside, self._y - self._middle[1] - UPPER_EDGE, ARCH) * smooth_step(self._inward / 0.15)
         shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * smooth_step((self._inward - 0.05) / 0.55)) * self._light

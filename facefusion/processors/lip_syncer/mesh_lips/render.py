@@ -23,7 +23,6 @@ from facefusion.media.frame import Frame, Window
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation, Articulator
 from facefusion.processors.lip_syncer.mesh_lips.basis import MIDDLE_RINGS, OUTER_RING, RING
 from facefusion.processors.lip_syncer.mesh_lips.cavity import (
-    BEHIND,
     MouthPainter,
     Teeth,
     coverage,
@@ -175,8 +174,7 @@ class MouthRenderer:
         ring = scene.after[RING]
         opacity = coverage(inner_lips(ring), corner, place.width, place.height)
         opacity = cv2.GaussianBlur(opacity, (0, 0), max(0.5, 0.006 * pose.scale)) * np.float32(_step(scene.share))
-        depth = float(said.lip_line[1:-1, 2].mean()) + BEHIND
-        x, y = head_coordinates(pose, depth, corner, place.width, place.height)
+        x, y = head_coordinates(pose, said.lip_line, corner, place.width, place.height)
         painter = MouthPainter(said, x, y, self._skin_colour(scene.skin), scene.skin.traits.lip_luma)
         colour = painter.paint(Teeth.of(scene.face.values.get('mouth_teeth')), scene.spread)
         part = pixels[place.y0 : place.y1, place.x0 : place.x1]
