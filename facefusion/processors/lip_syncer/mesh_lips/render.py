@@ -50,6 +50,8 @@ INNER_TRIANGLES = 18
 LINE_WIDTH, LINE_DEPTH = 0.011, 0.45
 # A track has closed lips if the gap of its most closed views is below this, in eye distances.
 CLOSED = 0.05
+# The skin around the lips that is rendered exactly, and where the skin is repainted, in eye distances.
+MARGIN, WIDE_MARGIN = 0.2, 0.45
 # Gaps of the own mouth between which the closed mouth of the track replaces the skin.
 REPAINT_FROM, REPAINT_TO = 0.05, 0.12
 # A face fades to its own mouth below this share; then nothing changes.
@@ -61,7 +63,8 @@ class Scene:
     """A face of a frame and its commanded mouth.
 
     after: float32 [468,3], the moved mesh in frame pixels. own_gap: between the lips in the frame, in eye distances.
-    share: 1, or less where the mouth fades to the own one. window: the changed part of the frame; place: the mouth in it.
+    share: 1, or less where the mouth fades to the own one. repainted: how far the skin around the mouth comes from the
+    most closed frame of the track, 0..1. window: the changed part of the frame; place: the mouth in it.
     """
 
     face: LinkedFace
@@ -72,6 +75,7 @@ class Scene:
     own_gap: float
     spread: float
     share: float
+    repainted: float
     window: Window
     place: Window
 
@@ -85,7 +89,7 @@ class MouthRenderer:
         self._atlas = MouthAtlas(topology)
         self._maps = MouthMaps(topology)
         centres = topology.atlas[topology.triangles].mean(1)
-        self._near_mouth = (np.abs(centres[:, 0] - 0.5) < 0.19) & (np.abs(centres[:, 1] - 0.715) < 0.15)
+        self._near_mouth = (np.abs(centres[:, 0] - 0.5) < 0.26) & (centres[:, 1] > 0.57) & (centres[:, 1] < 0.95)
         self._lips_only = self._near_mouth.copy()
         self._lips_only[-INNER_TRIANGLES:] = False
         texels = topology.texels(LIGHT_SIZE)[list(SKIN_VERTICES)]
@@ -128,8 +132,10 @@ class MouthRenderer:
         window = moved_window(landmarks, after, pose.scale).clipped(frame.width, frame.height)
         if window.is_empty:
             return None
-        place = _mouth_place(after, window, pose.scale)
-        return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, window, place)
+        repainted = share * _repainted(face, lip_gap(own))
+        margin = pose.scale * (WIDE_MARGIN if repainted > 0 else MARGIN)
+        place = _mouth_place(after, window, margin)
+        return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, repainted, window, place)
 
     def _likeness(self, frame: Frame, face: LinkedFace) -> float:
         """Return 0 if something hides the mouth: it does not look like the mouth of the track."""
@@ -151,22 +157,14 @@ class MouthRenderer:
         part = self._lips_only if scene.share > 0.99 else self._near_mouth
         mouth = MouthField(self._topology, part, source, scene.after, scene.window, scene.place)
         mouth.refine(before, pixels, field.offset)
-        opacity = self._repainted(scene)
-        if opacity > 0:
+        if scene.repainted > 0:
             texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
             closed, shown = mouth.look_up(self._atlas.texels, texture, self._atlas.opacity)
-            repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(opacity))
+            repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(scene.repainted))
         if scene.said.gap > 0:
             self._paint_inside(scene, pixels)
         else:
             _draw_line(scene, pixels)
-
-    def _repainted(self, scene: Scene) -> float:
-        """Return how far the skin around the mouth comes from the most closed frame of the track, 0..1."""
-        rest, skin = scene.face.values.get('mouth_rest'), scene.face.values.get('mouth_skin')
-        if rest is None or skin is None or not skin.any() or lip_gap(rest) > CLOSED:
-            return 0.0
-        return _step((scene.own_gap - REPAINT_FROM) / (REPAINT_TO - REPAINT_FROM)) * scene.share
 
     def _paint_inside(self, scene: Scene, pixels: Pixels) -> None:
         place, pose, said = scene.place, scene.pose, scene.said
@@ -209,11 +207,19 @@ def _draw_line(scene: Scene, pixels: Pixels) -> None:
     part[:] = np.clip(part * shade[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
-def _mouth_place(after: Floats, window: Window, unit: float) -> Window:
-    """Return the mouth and the skin around it in coordinates of the window."""
+def _repainted(face: LinkedFace, own_gap: float) -> float:
+    """Return how far the closed mouth of the track replaces the skin around a mouth with a gap, 0..1."""
+    rest, skin = face.values.get('mouth_rest'), face.values.get('mouth_skin')
+    if rest is None or skin is None or not skin.any() or lip_gap(rest) > CLOSED:
+        return 0.0
+    return _step((own_gap - REPAINT_FROM) / (REPAINT_TO - REPAINT_FROM))
+
+
+def _mouth_place(after: Floats, window: Window, margin: float) -> Window:
+    """Return the mouth and the skin around it, in coordinates of the window; ``margin`` in pixels."""
     lips = after[OUTER_RING, :2] - [window.x0, window.y0]
-    x0, y0 = np.floor(lips.min(0) - 0.2 * unit - 2).astype(int).tolist()
-    x1, y1 = np.ceil(lips.max(0) + 0.2 * unit + 2).astype(int).tolist()
+    x0, y0 = np.floor(lips.min(0) - margin - 2).astype(int).tolist()
+    x1, y1 = np.ceil(lips.max(0) + margin + 2).astype(int).tolist()
     return Window(x0, y0, x1, y1).clipped(window.width, window.height)
 
 
