@@ -146,7 +146,11 @@ def speech(seed: int) -> Command:
 
     def command(number: int) -> MouthShape:
         t = number / RATE
-        opening = 0.45 + 0.4 * math.sin(2 * math.pi * 1.9 * t + phases[0]) + 0.25 * math.sin(2 * math.pi * 0.7 * t + phases[1])
+        opening = (
+            0.45
+            + 0.4 * math.sin(2 * math.pi * 1.9 * t + phases[0])
+            + 0.25 * math.sin(2 * math.pi * 0.7 * t + phases[1])
+        )
         width = 0.7 * math.sin(2 * math.pi * 1.1 * t + phases[2])
         is_closed = math.sin(2 * math.pi * 2.1 * t + phases[3]) > 0.8
         return MouthShape(min(max(opening, 0.0), 1.1), width, is_closed or opening < 0.05)
@@ -195,7 +199,11 @@ def main() -> None:
                 bench.renderer.render(frame, clip.faces[number][0], speech(7)(number))
             return frame
 
-        clips = {'still': bench.analyse(frames, 1), 'moving': plain, 'own mouth': bench.analyse(speaking, arguments.frames)}
+        clips = {
+            'still': bench.analyse(frames, 1),
+            'moving': plain,
+            'own mouth': bench.analyse(speaking, arguments.frames),
+        }
         for name, clip in clips.items():
             show = arguments.show / f'{path.stem}-{name.replace(" ", "-")}' if arguments.show else None
             if show is not None:

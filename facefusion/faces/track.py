@@ -280,9 +280,7 @@ def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
     return next(near, None)
 
 
-def _measure_tracks(
-    meters: Meters, views: RankedViews, tracks: Iterable[int]
-) -> dict[str, tuple[Values, Floats]]:
+def _measure_tracks(meters: Meters, views: RankedViews, tracks: Iterable[int]) -> dict[str, tuple[Values, Floats]]:
     """Return the measurements of tracks, [t,...], and the weights of their views, float32 [t], by name."""
     tracks, measured = list(tracks), dict[str, tuple[Values, Floats]]()
     for each, meter in zip(meters.measurements.of_tracks, meters.of_tracks, strict=True):

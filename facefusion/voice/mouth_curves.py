@@ -46,7 +46,9 @@ def measure_curves(voice: Voice, activity: VoiceActivity) -> MouthCurves:
     """Return the curves of a voice."""
     step = voice.rate // CURVE_RATE
     count = voice.sample_count // step
-    loud = np.array([float(np.sqrt(np.mean(voice.window(k / CURVE_RATE, 0.03) ** 2))) for k in range(count)], np.float32)
+    loud = np.array(
+        [float(np.sqrt(np.mean(voice.window(k / CURVE_RATE, 0.03) ** 2))) for k in range(count)], np.float32
+    )
     speech = np.repeat(activity.probabilities(voice), 4)[:count]
     smooth = np.convolve(loud, np.hanning(9) / np.hanning(9).sum(), 'same') if count else loud
     opening = np.clip(smooth / max(float(np.percentile(smooth, 97)) if count else 1, 1e-3), 0, 1.1)

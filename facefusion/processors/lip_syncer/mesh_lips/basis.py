@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from facefusion.faces.atlas import smooth_number
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS, OVAL, VERTEX_COUNT, MeshTopology
 
@@ -34,6 +35,8 @@ NOSE_END = 0.20
 # The jaw carries everything below CHIN_TOP; along the outline it carries nothing above JAW_TOP.
 CHIN_TOP = 0.86
 JAW_TOP, JAW_END = 0.25, 0.75
+# Share of the inner lips' motion at the outer edge of the lips: they are stretched less than the skin around them.
+OUTER_SHARE = 0.95
 # Share of the jaw's motion at the corners of the mouth.
 CORNER_SHARE = 0.35
 
@@ -48,8 +51,7 @@ class MouthBasis:
 
     def __init__(self, topology: MeshTopology) -> None:
         self._mean = mean = topology.mean_shape
-        bend = _laplacian(topology)
-        energy = bend.T @ bend
+        energy = surface_energy(topology)
         still = np.flatnonzero(mean[:, 1] < NOSE_END)
         self.follow = self._follow(energy, still)
         self.jaw = self._jaw(energy, still)
@@ -57,15 +59,16 @@ class MouthBasis:
 
     def _follow(self, energy: Doubles, still: npt.NDArray[np.int64]) -> Floats:
         fixed = np.union1d(still, OVAL)
-        known = np.concatenate([fixed, RING])
-        goal = np.vstack([np.zeros((len(fixed), len(RING))), np.eye(len(RING))])
-        return _continued(energy, known, goal)
+        known = np.concatenate([fixed, RING, OUTER_RING])
+        lips = np.eye(len(RING))
+        goal = np.vstack([np.zeros((len(fixed), len(RING))), lips, OUTER_SHARE * lips])
+        return continued(energy, known, goal)
 
     def _jaw(self, energy: Doubles, still: npt.NDArray[np.int64]) -> Floats:
         mean = self._mean
         weights: dict[int, float] = dict.fromkeys(still.tolist(), 0.0)
         for vertex in OVAL:
-            weights[vertex] = _step((mean[vertex, 1] - JAW_TOP) / (JAW_END - JAW_TOP))
+            weights[vertex] = smooth_number(float(mean[vertex, 1] - JAW_TOP) / (JAW_END - JAW_TOP))
         chin = (mean[:, 1] > CHIN_TOP) & (np.abs(mean[:, 0]) < 0.5)
         weights |= dict.fromkeys(np.flatnonzero(chin).tolist(), 1.0)
         half = float(mean[RING[CORNERS], 0].max())
@@ -73,20 +76,20 @@ class MouthBasis:
             side = min((mean[vertex, 0] / half) ** 2, 1.0)
             centre = 1.0 if place in LOWER else 0.0
             weights[vertex] = CORNER_SHARE * side + centre * (1 - side)
-        return np.clip(_continued(energy, np.array(list(weights)), np.array(list(weights.values()))), 0, 1)
+        return np.clip(continued(energy, np.array(list(weights)), np.array(list(weights.values()))), 0, 1)
 
     def _lower_face(self, energy: Doubles, still: npt.NDArray[np.int64]) -> Floats:
         mean = self._mean
         weights: dict[int, float] = dict.fromkeys(still.tolist(), 0.0)
         for vertex in OVAL:
-            weights[vertex] = _step((mean[vertex, 1] - JAW_TOP) / (1.1 - JAW_TOP))
+            weights[vertex] = smooth_number(float(mean[vertex, 1] - JAW_TOP) / (1.1 - JAW_TOP))
         weights |= dict.fromkeys([*INNER_LIPS, *OUTER_LIPS], 1.0)
         chin = (mean[:, 1] > CHIN_TOP) & (np.abs(mean[:, 0]) < 0.5)
         weights |= dict.fromkeys(np.flatnonzero(chin).tolist(), 1.0)
-        return np.clip(_continued(energy, np.array(list(weights)), np.array(list(weights.values()))), 0, 1)
+        return np.clip(continued(energy, np.array(list(weights)), np.array(list(weights.values()))), 0, 1)
 
 
-def _continued(energy: Doubles, known: npt.NDArray[np.int64], goal: Doubles) -> Floats:
+def continued(energy: Doubles, known: npt.NDArray[np.int64], goal: Doubles) -> Floats:
     """The values of all vertices with the least ``energy``, given those of ``known`` vertices: float32 [468,...]."""
     free = np.setdiff1d(np.arange(VERTEX_COUNT), known)
     values = np.zeros((VERTEX_COUNT, *goal.shape[1:]))
@@ -95,6 +98,12 @@ def _continued(energy: Doubles, known: npt.NDArray[np.int64], goal: Doubles) -> 
     inner[np.diag_indices(len(free))] += 1e-9
     values[free] = np.linalg.solve(inner, -energy[np.ix_(free, known)] @ goal)
     return values.astype(np.float32)
+
+
+def surface_energy(topology: MeshTopology) -> Doubles:
+    """The matrix [468,468] of the sum of the squared Laplacians of values per vertex."""
+    bend = _laplacian(topology)
+    return np.asarray(bend.T @ bend)
 
 
 def _laplacian(topology: MeshTopology) -> Doubles:
@@ -106,8 +115,3 @@ def _laplacian(topology: MeshTopology) -> Doubles:
         matrix[start, end] = matrix[end, start] = 1 / np.maximum(length, 1e-3)
     matrix /= matrix.sum(1, keepdims=True)
     return np.asarray(np.eye(VERTEX_COUNT) - matrix)
-
-
-def _step(value: float) -> float:
-    clipped = min(max(float(value), 0.0), 1.0)
-    return clipped * clipped * (3 - 2 * clipped)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import smooth_step
+from facefusion.faces.atlas import smooth_number, smooth_step
 from facefusion.faces.face import Floats, Values
 from facefusion.faces.mouth import TEETH_AREA, TEETH_SCALE, TEETH_SIZE
 from facefusion.faces.mouth_shape import HeadPose, teeth_depth
@@ -38,7 +38,7 @@ def inner_lips(ring: Floats) -> Floats:
     The first 41 points are the lower lip, from the image's left to its right.
     """
     halves = [ring[:11, :2], np.vstack([ring[10:], ring[:1]])[:, :2]]
-    return np.vstack([_curve(half)[:-1] for half in halves]).astype(np.float32)
+    return np.vstack([_curve(half)[:-1] for half in halves])
 
 
 def coverage(outline: Floats, corner: Floats, width: int, height: int) -> Floats:
@@ -47,7 +47,8 @@ def coverage(outline: Floats, corner: Floats, width: int, height: int) -> Floats
     mask = np.zeros((height * fine, width * fine), np.uint8)
     points = (outline - corner + 0.5) * fine - 0.5
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 255, shift=4)
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 255
+    share = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(share, np.float32) / np.float32(255)
 
 
 def head_coordinates(
@@ -89,7 +90,7 @@ class Teeth:
         if texels is None or not texels[..., 3].any():
             return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32), False)
         values = texels.astype(np.float32)
-        return cls(values[..., :3] / TEETH_SCALE, values[..., 3] / 255, True)
+        return cls(values[..., :3] / np.float32(TEETH_SCALE), values[..., 3] / np.float32(255), True)
 
     def look_up(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Return ratio [h,w,3] and opacity [h,w] at head coordinates."""
@@ -119,7 +120,7 @@ class MouthPainter:
         half = max(float(np.ptp(ring[:, 0])) / 2, 0.05)
         self._inward = np.clip(1 - np.abs(self._aside) / half, 0, 1)
         # Little light enters a mouth that is hardly open.
-        self._light = 0.84 + 0.16 * float(smooth_step(np.float32((said.gap - 0.02) / 0.12)))
+        self._light = 0.84 + 0.16 * smooth_number((said.gap - 0.02) / 0.12)
         # Unknown teeth under a dark moustache or in the shadow of the nose are not brighter than its surroundings.
         self._shadow = float(np.clip(lips / 0.65, 0.4, 1))
 
@@ -145,7 +146,7 @@ class MouthPainter:
         gap = self._said.gap
         crest = self._bottom - 0.065 - 0.06 * smooth_step(self._inward / 0.7) + 0.02 * (gap < 0.12)
         opacity = smooth_step((self._y - crest) / 0.07) * smooth_step((self._inward - 0.20) / 0.35)
-        opacity = opacity * smooth_step(np.float32((gap - 0.07) / 0.08))
+        opacity = opacity * smooth_number((gap - 0.07) / 0.08)
         groove = 1 - 0.12 * np.exp(-((self._aside / 0.03) ** 2))
         shade = (0.45 + 0.40 * smooth_step((self._y - crest) / 0.12)) * groove
         return self._tinted(TONGUE) * shade[..., None], opacity
@@ -154,7 +155,7 @@ class MouthPainter:
         edge = self._middle[1] + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
         opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * smooth_step((self._inward - 0.25) / 0.25)
         # Lips hide the lower teeth unless they are spread.
-        opacity = opacity * smooth_step(np.float32((self._said.gap - 0.03) / 0.05)) * (0.10 + 0.75 * max(spread, 0))
+        opacity = opacity * smooth_number((self._said.gap - 0.03) / 0.05) * (0.10 + 0.75 * max(spread, 0))
         shade = 0.72 * self._light * (0.4 + 0.6 * smooth_step((self._inward - 0.15) / 0.5))
         return self._enamel() * shade[..., None], opacity
 
@@ -162,7 +163,9 @@ class MouthPainter:
         below_lip = smooth_step((self._y - self._top) / 0.05)
         if teeth.is_known:
             ratio, opacity = teeth.look_up(self._x, self._y)
-            shade = (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
+            shade = (
+                (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
+            )
             return ratio * self._skin * shade[..., None], opacity
         opacity = _teeth(self._aside, self._y - self._middle[1] - UPPER_EDGE, ARCH) * smooth_step(self._inward / 0.15)
         shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * smooth_step((self._inward - 0.05) / 0.55)) * self._light
@@ -199,4 +202,4 @@ def _curve(points: Floats) -> Floats:
     t = (np.arange(4) / 4)[None, :, None]
     a, b, c, d = (padded[k : len(padded) - 3 + k, None] for k in range(4))
     curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-    return np.vstack([curve.reshape(-1, 2), points[-1:]])
+    return np.vstack([curve.reshape(-1, 2), points[-1:]]).astype(np.float32)

@@ -5,6 +5,7 @@ The result depends only on the frame, the linked face and the command.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from facefusion.errors import InternalError
-from facefusion.faces.atlas import smooth_step
-from facefusion.faces.face import MESH_POINTS, Floats, LinkedFace
+from facefusion.faces.atlas import smooth_number
+from facefusion.faces.face import MESH_POINTS, Bools, Floats, LinkedFace
 from facefusion.faces.mouth import MOUTH_AREA, MOUTH_SIZE, SKIN_VERTICES, MouthMaps
 from facefusion.faces.mouth_shape import HeadPose, head_pose, in_head, lip_gap
 from facefusion.faces.pose import turned_away
 from facefusion.faces.skin import LIGHT_SIZE, YCC_TO_BGR, LinkedSkin, linked_skin, smooth_light
-from facefusion.faces.topology import MeshTopology
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, MeshTopology
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation, Articulator
 from facefusion.processors.lip_syncer.mesh_lips.basis import MIDDLE_RINGS, OUTER_RING, RING
@@ -29,6 +30,7 @@ from facefusion.processors.lip_syncer.mesh_lips.cavity import (
     head_coordinates,
     inner_lips,
 )
+from facefusion.processors.lip_syncer.mesh_lips.idle import IdleMotion, Lids
 from facefusion.processors.lip_syncer.mesh_lips.repaint import MouthAtlas, repaint
 from facefusion.processors.lip_syncer.mesh_lips.visibility import (
     share_by_cover,
@@ -36,7 +38,7 @@ from facefusion.processors.lip_syncer.mesh_lips.visibility import (
     share_by_size,
     share_by_turn,
 )
-from facefusion.processors.lip_syncer.mesh_lips.warp import MotionField, MouthField, moved_pixels, moved_window
+from facefusion.processors.lip_syncer.mesh_lips.warp import ExactField, MotionField, moved_pixels, moved_window
 from facefusion.voice.mouth_curves import MouthShape
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,6 +54,8 @@ LINE_WIDTH, LINE_DEPTH = 0.011, 0.45
 CLOSED = 0.05
 # The skin around the lips that is rendered exactly, and where the skin is repainted, in eye distances.
 MARGIN, WIDE_MARGIN = 0.2, 0.45
+# The same for eyes that blink, and the radius of the moved triangles in the atlas.
+EYE_MARGIN, EYE_REACH = 0.25, 0.16
 # Gaps of the own mouth between which the closed mouth of the track replaces the skin.
 REPAINT_FROM, REPAINT_TO = 0.05, 0.12
 # A face fades to its own mouth below this share; then nothing changes.
@@ -92,27 +96,36 @@ class MouthRenderer:
         self._near_mouth = (np.abs(centres[:, 0] - 0.5) < 0.26) & (centres[:, 1] > 0.57) & (centres[:, 1] < 0.95)
         self._lips_only = self._near_mouth.copy()
         self._lips_only[-INNER_TRIANGLES:] = False
+        self._lids = Lids(topology)
+        self._near_eyes = [(ring, _around_eye(topology, ring)) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT)]
         texels = topology.texels(LIGHT_SIZE)[list(SKIN_VERTICES)]
         self._skin_cells = tuple(np.clip(np.round(texels).astype(int), 0, LIGHT_SIZE - 1).T[::-1])
 
-    def render(self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float = 1.0) -> bool:
+    def render(
+        self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float = 1.0, idle: IdleMotion | None = None
+    ) -> bool:
         """Give ``face`` a mouth in ``frame``; return whether anything changed.
 
         ``share``: 0 keeps the own mouth, 1 is the full command. It is reduced for turned, covered and tiny faces.
+        ``idle``: the motion of a head in a still picture.
         """
-        scene = self._scene(frame, face, mouth, share)
+        scene = self._scene(frame, face, mouth, share, idle)
         if scene is None:
             return False
         window, place = scene.window, scene.place
         before = frame.read(window)
         field = MotionField(self._topology, face.landmarks, scene.after, window, scene.pose.scale)
         pixels = moved_pixels(before, field.offset)
+        if idle is not None and idle.shut > 0:
+            self._blink(scene, idle, before, pixels, field)
         if not place.is_empty:
             self._render_mouth(scene, before, pixels, field)
         frame.write(window, pixels, before)
         return True
 
-    def _scene(self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float) -> Scene | None:
+    def _scene(
+        self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float, idle: IdleMotion | None
+    ) -> Scene | None:
         """Return the moved mesh, or None if nothing changes."""
         landmarks, skin = face.landmarks, linked_skin(face.values)
         if skin is None or len(landmarks) != MESH_POINTS:
@@ -129,12 +142,14 @@ class MouthRenderer:
         rest = own if neutral is None or not neutral.any() else self._articulator.rest(own, neutral)
         said = self._articulator.speak(rest, mouth)
         after = (landmarks + share * (said.shape - own) @ pose.turn.T).astype(np.float32)
+        if idle is not None:
+            pose, after = idle.move(pose, after)
         window = moved_window(landmarks, after, pose.scale).clipped(frame.width, frame.height)
         if window.is_empty:
             return None
         repainted = share * _repainted(face, lip_gap(own))
         margin = pose.scale * (WIDE_MARGIN if repainted > 0 else MARGIN)
-        place = _mouth_place(after, window, margin)
+        place = _place(_inside(after[OUTER_RING], window), window, margin)
         return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, repainted, window, place)
 
     def _likeness(self, frame: Frame, face: LinkedFace) -> float:
@@ -155,7 +170,8 @@ class MouthRenderer:
         source = _inset(scene.face.landmarks, apart * scene.share)
         # While the mouth fades, its own inside shows through.
         part = self._lips_only if scene.share > 0.99 else self._near_mouth
-        mouth = MouthField(self._topology, part, source, scene.after, scene.window, scene.place)
+        meshes = _inside(source, scene.window), _inside(scene.after, scene.window)
+        mouth = ExactField(self._topology, part, INNER_LIPS, meshes, scene.place)
         mouth.refine(before, pixels, field.offset)
         if scene.repainted > 0:
             texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
@@ -166,12 +182,24 @@ class MouthRenderer:
         else:
             _draw_line(scene, pixels)
 
+    def _blink(self, scene: Scene, idle: IdleMotion, before: Pixels, pixels: Pixels, field: MotionField) -> None:
+        """Close the upper lids; the eyes stay under them."""
+        traits = scene.skin.traits
+        closed = self._lids.close(scene.after, (idle.shut * traits.eye_image_left, idle.shut * traits.eye_image_right))
+        meshes = _inside(scene.face.landmarks, scene.window), _inside(closed, scene.window)
+        for ring, part in self._near_eyes:
+            place = _place(meshes[1][list(ring)], scene.window, EYE_MARGIN * scene.pose.scale)
+            if not place.is_empty:
+                ExactField(self._topology, part, (), meshes, place).refine(before, pixels, field.offset)
+
     def _paint_inside(self, scene: Scene, pixels: Pixels) -> None:
         place, pose, said = scene.place, scene.pose, scene.said
         corner = np.array([scene.window.x0 + place.x0, scene.window.y0 + place.y0], np.float32)
         ring = scene.after[RING]
         opacity = coverage(inner_lips(ring), corner, place.width, place.height)
-        opacity = cv2.GaussianBlur(opacity, (0, 0), max(0.5, 0.006 * pose.scale)) * np.float32(_step(scene.share))
+        opacity = cv2.GaussianBlur(opacity, (0, 0), max(0.5, 0.006 * pose.scale)) * np.float32(
+            smooth_number(scene.share)
+        )
         x, y = head_coordinates(pose, said.lip_line, corner, place.width, place.height)
         painter = MouthPainter(said, x, y, self._skin_colour(scene.skin), scene.skin.traits.lip_luma)
         colour = painter.paint(Teeth.of(scene.face.values.get('mouth_teeth')), scene.spread)
@@ -182,6 +210,13 @@ class MouthRenderer:
         """Return the colour of cheeks and chin, BGR float32 [3]."""
         ycc = np.median(smooth_light(skin.light)[self._skin_cells], axis=0)
         return np.asarray(np.clip(YCC_TO_BGR @ ycc, 1, 255), np.float32)
+
+
+def _around_eye(topology: MeshTopology, ring: Sequence[int]) -> Bools:
+    """Return the triangles of the mesh around an eye, without those in it: bool [898]."""
+    centres = topology.atlas[topology.triangles].mean(1)
+    near = np.linalg.norm(centres - topology.atlas[list(ring)].mean(0), axis=1) < EYE_REACH
+    return np.asarray(near & ~np.isin(topology.triangles, ring).all(1))
 
 
 def _draw_line(scene: Scene, pixels: Pixels) -> None:
@@ -212,20 +247,24 @@ def _repainted(face: LinkedFace, own_gap: float) -> float:
     rest, skin = face.values.get('mouth_rest'), face.values.get('mouth_skin')
     if rest is None or skin is None or not skin.any() or lip_gap(rest) > CLOSED:
         return 0.0
-    return _step((own_gap - REPAINT_FROM) / (REPAINT_TO - REPAINT_FROM))
+    return smooth_number((own_gap - REPAINT_FROM) / (REPAINT_TO - REPAINT_FROM))
 
 
-def _mouth_place(after: Floats, window: Window, margin: float) -> Window:
-    """Return the mouth and the skin around it, in coordinates of the window; ``margin`` in pixels."""
-    lips = after[OUTER_RING, :2] - [window.x0, window.y0]
-    x0, y0 = np.floor(lips.min(0) - margin - 2).astype(int).tolist()
-    x1, y1 = np.ceil(lips.max(0) + margin + 2).astype(int).tolist()
+def _inside(landmarks: Floats, window: Window) -> Floats:
+    """Return landmarks [468,3] in pixels of a window."""
+    return landmarks - np.array([window.x0, window.y0, 0], np.float32)
+
+
+def _place(points: Floats, window: Window, margin: float) -> Window:
+    """Return the part of a window around points [n,2+] of the window; ``margin`` in pixels."""
+    x0, y0 = np.floor(points[:, :2].min(0) - margin - 2).astype(int).tolist()
+    x1, y1 = np.ceil(points[:, :2].max(0) + margin + 2).astype(int).tolist()
     return Window(x0, y0, x1, y1).clipped(window.width, window.height)
 
 
 def _apart(gap: float) -> float:
     """Return how far lips are apart in a frame: 0 for closed lips, 1 for lips that show teeth."""
-    return _step((gap - 0.03) / 0.04)
+    return smooth_number((gap - 0.03) / 0.04)
 
 
 def _inset(landmarks: Floats, apart: float) -> Floats:
@@ -236,7 +275,3 @@ def _inset(landmarks: Floats, apart: float) -> Floats:
     for ring in (RING, *MIDDLE_RINGS):
         source[ring] += (apart * share[:, None] * (landmarks[OUTER_RING] - landmarks[ring])).astype(np.float32)
     return source
-
-
-def _step(value: float) -> float:
-    return float(smooth_step(np.array(value, np.float32)))

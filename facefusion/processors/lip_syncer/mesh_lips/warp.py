@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ import numpy.typing as npt
 from facefusion.faces.atlas import blur, enlarge, smooth_step
 from facefusion.faces.face import Bools, Floats
 from facefusion.faces.raster import mesh_coordinates, paint_triangles
-from facefusion.faces.topology import INNER_LIPS, MeshTopology
+from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import Window
 
 Pixels = npt.NDArray[np.uint8]
@@ -17,11 +19,11 @@ Pixels = npt.NDArray[np.uint8]
 # Largest side at which the mesh is rasterised; the mouth itself is rasterised at the size of the frame.
 RASTER_SIZE = 160
 # Around the mesh, the motion of its outline fades over this distance, in eye distances.
-REACH = 0.75
+REACH = 0.70
 # Mouths of at least this many pixels, with their surroundings, are not rendered twice as fine as the frame.
 LARGEST_FINE = 60_000
-# The window extends this far beyond the vertices that move, in eye distances.
-MARGIN = 0.55
+# The window extends this far beyond the vertices that move, in eye distances, so that nothing moves at its edge.
+MARGIN = 0.74
 
 
 def moved_window(before: Floats, after: Floats, unit: float) -> Window:
@@ -53,37 +55,45 @@ class MotionField:
         self.offset = enlarge(offset, width, height) if scale < 1 else offset
 
 
-class MouthField:
-    """Exact offsets around the mouth, twice as fine as the frame unless the mouth is large, for smooth edges of lips.
+class ExactField:
+    """Exact offsets around the mouth or an eye, twice as fine as the frame unless the part is large, for smooth edges.
 
-    place: the rows and columns of the field in the window. Pixels in the open mouth continue the nearest lip, so that no
-    pixel of the old inside of the mouth remains at its edge.
+    place: the rows and columns of the field in the window. ``part``: bool [898], the triangles that are moved. Pixels in
+    ``hole``, a ring of vertices around triangles that are not moved, continue the nearest pixel around it, so that no
+    pixel of the old inside of a mouth remains at the edge of its lips.
     """
 
     def __init__(
-        self, topology: MeshTopology, part: Bools, before: Floats, after: Floats, window: Window, place: Window
+        self, topology: MeshTopology, part: Bools, hole: Sequence[int], meshes: tuple[Floats, Floats], place: Window
     ) -> None:
+        """``meshes``: float32 [468,3] before and after the motion, in pixels of the window."""
+        before, after = meshes
         self.place = place
         self._fine = fine = 2 if place.width * place.height < LARGEST_FINE else 1
-        corner = np.array([window.x0 + place.x0, window.y0 + place.y0], np.float32)
-        points = ((after[:, :2] - corner + 0.5) * fine - 0.5).astype(np.float32)
+        points = ((after[:, :2] - [place.x0, place.y0] + 0.5) * fine - 0.5).astype(np.float32)
         index = paint_triangles(topology, points, after[:, 2], place.width * fine, place.height * fine, part)
         moved = (before[:, :2] - after[:, :2]).astype(np.float32)
         x, y = mesh_coordinates(topology, index, points, moved)
         covered = index >= 0
         offset = _bounded(x, y, covered, moved)
         self._topology, self._index, self._points = topology, index, points
-        open_mouth = np.zeros(covered.shape, np.uint8)
-        cv2.fillPoly(open_mouth, [np.round(points[list(INNER_LIPS)]).astype(np.int32)], 1)
-        open_mouth = cv2.dilate(open_mouth, np.ones((3, 3), np.uint8))
-        inside = (open_mouth > 0) & ~covered
-        if inside.any() and covered.any():
-            rows, columns = _nearest(covered)
+        self._offset = offset
+        self._known = covered
+        if hole:
+            self._known = covered | self._fill(points[list(hole)])
+
+    def _fill(self, ring: Floats) -> Bools:
+        """Continue the offsets into a ring [n,2]; return where."""
+        hole = np.zeros(self._known.shape, np.uint8)
+        cv2.fillPoly(hole, [np.round(ring).astype(np.int32)], 1)
+        inside = (cv2.dilate(hole, np.ones((3, 3), np.uint8)) > 0) & ~self._known
+        if inside.any() and self._known.any():
+            rows, columns = _nearest(self._known)
             row, column = np.nonzero(inside)
             near = rows[inside], columns[inside]
-            offset[inside] = offset[near] + np.stack([near[1] - column, near[0] - row], 1) / np.float32(fine)
-        self._offset = offset
-        self._known = covered | inside
+            step = np.stack([near[1] - column, near[0] - row], 1) / np.float32(self._fine)
+            self._offset[inside] = self._offset[near] + step
+        return inside
 
     def look_up(self, texels: Floats, *textures: Floats | Pixels) -> list[Floats | Pixels]:
         """Return textures [n,m] or [n,m,3] at the pixels of the field, [h,w,...]; 0 outside the mesh and in the mouth.
@@ -96,7 +106,10 @@ class MouthField:
         return [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in found] if self._fine > 1 else found
 
     def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
-        """Replace the mouth in ``moved`` pixels, [h,w,3] of the window; ``coarse`` are the offsets of a MotionField."""
+        """Replace the pixels of the field in ``moved`` by those of ``pixels``, both uint8 [h,w,3] of the window.
+
+        ``coarse``: the offsets [h,w,2] of a MotionField, beside the triangles.
+        """
         x0, y0, x1, y1 = self.place
         fine, (height, width) = self._fine, self._known.shape
         offset = np.where(self._known[..., None], self._offset, enlarge(coarse[y0:y1, x0:x1], width, height))
