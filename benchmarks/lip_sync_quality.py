@@ -31,25 +31,25 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from facefusion.events import silent
-from facefusion.faces.analyser import FaceAnalyser
-from facefusion.faces.face import Face, LinkedFace
-from facefusion.faces.measurement_table import measurements_named
-from facefusion.faces.measurement_types import MeterTools
-from facefusion.faces.mouth_shape import head_pose, in_head, lip_gap
-from facefusion.faces.options import FaceSelectorOptions
-from facefusion.faces.topology import load_topology
-from facefusion.faces.track import ChunkTracker, still_chunk
-from facefusion.inference.pool import SessionPool
-from facefusion.media.frame import PixelFrame
-from facefusion.models.catalog import load_catalog
-from facefusion.models.store import ModelStore
-from facefusion.pipeline.render import faces_of
-from facefusion.pipeline.selection import Selector
-from facefusion.pipeline.tracking import Tracker
-from facefusion.processors.lip_syncer.mesh_lips.articulation import LARGEST_GAP
-from facefusion.processors.lip_syncer.mesh_lips.render import MouthRenderer
-from facefusion.voice.mouth_curves import MouthShape
+from facefusion.events import silent  # noqa: E402 - after the path is set
+from facefusion.faces.analyser import FaceAnalyser  # noqa: E402
+from facefusion.faces.face import Face, LinkedFace  # noqa: E402
+from facefusion.faces.measurement_table import measurements_named  # noqa: E402
+from facefusion.faces.measurement_types import MeterTools  # noqa: E402
+from facefusion.faces.mouth_shape import head_pose, in_head, lip_gap  # noqa: E402
+from facefusion.faces.options import FaceSelectorOptions  # noqa: E402
+from facefusion.faces.topology import load_topology  # noqa: E402
+from facefusion.faces.track import ChunkTracker, still_chunk  # noqa: E402
+from facefusion.inference.pool import SessionPool  # noqa: E402
+from facefusion.media.frame import PixelFrame  # noqa: E402
+from facefusion.models.catalog import load_catalog  # noqa: E402
+from facefusion.models.store import ModelStore  # noqa: E402
+from facefusion.pipeline.render import faces_of  # noqa: E402
+from facefusion.pipeline.selection import Selector  # noqa: E402
+from facefusion.pipeline.tracking import Tracker  # noqa: E402
+from facefusion.processors.lip_syncer.mesh_lips.articulation import LARGEST_GAP  # noqa: E402
+from facefusion.processors.lip_syncer.mesh_lips.render import MouthRenderer  # noqa: E402
+from facefusion.voice.mouth_curves import MouthShape  # noqa: E402
 
 RATE = 25
 MEASUREMENTS = ('skin', 'mouth_rest', 'mouth_skin', 'mouth_teeth')

@@ -23,7 +23,7 @@ LARGEST_SIDE = 384
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How views are ranked: ``quality``, larger for a better view; and the margin of its crop, a fraction of the face."""
+    """An order of views. quality: larger for a better view. margin: around the crop, as a fraction of the face."""
 
     quality: Callable[[Face], float]
     margin: float = MARGIN

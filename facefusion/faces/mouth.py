@@ -169,7 +169,7 @@ def _teeth_grid() -> tuple[Floats, Floats]:
     x0, y0, width, height = TEETH_AREA
     x = x0 + (np.arange(TEETH_SIZE[0], dtype=np.float32) + 0.5) * width / TEETH_SIZE[0]
     y = y0 + (np.arange(TEETH_SIZE[1], dtype=np.float32) + 0.5) * height / TEETH_SIZE[1]
-    columns, rows = np.meshgrid(x, y)
+    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return columns, rows
 
 
@@ -200,8 +200,9 @@ def _toothness(colour: Floats, inside: Floats, skin: Floats) -> Floats:
     neutral = float(np.percentile(redness[bright], 40))
     if neutral > skin_redness + 0.05:
         return np.zeros_like(luma)
-    tooth = smooth_step((luma / light - 0.40) / 0.25) * (1 - smooth_step((redness - neutral - 0.10) / 0.12))
-    return np.asarray(np.minimum(blur(tooth.astype(np.float32), 0.8), blur(inside, 0.7)), np.float32)
+    tooth = smooth_step(np.asarray((luma / light - 0.40) / 0.25, np.float32))
+    tooth *= 1 - smooth_step(np.asarray((redness - neutral - 0.10) / 0.12, np.float32))
+    return np.asarray(np.minimum(blur(tooth, 0.8), blur(inside, 0.7)), np.float32)
 
 
 def _extended_upwards(texels: Values) -> Values:

@@ -53,4 +53,4 @@ def measure_curves(voice: Voice, activity: VoiceActivity) -> MouthCurves:
     smooth = np.convolve(loud, np.hanning(9) / np.hanning(9).sum(), 'same') if count else loud
     opening = np.clip(smooth / max(float(np.percentile(smooth, 97)) if count else 1, 1e-3), 0, 1.1)
     opening = (opening * np.pad(speech, (0, count - len(speech)))).astype(np.float32)
-    return MouthCurves(opening, np.zeros(count, np.float32), opening < 0.06)
+    return MouthCurves(np.asarray(opening, np.float32), np.zeros(count, np.float32), opening < 0.06)

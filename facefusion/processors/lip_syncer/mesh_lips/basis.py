@@ -45,8 +45,8 @@ class MouthBasis:
     """The weights of one topology; immutable.
 
     jaw: float32 [468], the share of a vertex in the rotation of the jaw. follow: float32 [468,20], its share in the
-    displacement of each vertex of the inner lips. lower_face: float32 [468], 1 around the mouth, 0 above the nose: where
-    the own articulation of a face is replaced.
+    displacement of each vertex of the inner lips. lower_face: float32 [468], 1 around the mouth, 0 above the nose:
+    where the own articulation of a face is replaced.
     """
 
     def __init__(self, topology: MeshTopology) -> None:

@@ -15,7 +15,7 @@ from facefusion.faces.mouth_shape import HeadPose, teeth_depth
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation
 from facefusion.processors.lip_syncer.mesh_lips.basis import RING
 
-Pixels = npt.NDArray[np.uint8]
+Doubles = npt.NDArray[np.float64]
 
 # Lengths in eye distances, 63 mm on an adult. The edge of the upper teeth is this far below the line of the closed
 # lips, that of the lower teeth this far above it; they curve upwards towards the corners.
@@ -76,8 +76,8 @@ def head_coordinates(
 class Teeth:
     """The upper teeth of the person, as ``faces.mouth.TeethMeter`` measures them.
 
-    ratio: float32 [70,120,3], multiples of the skin's colour. opacity: float32 [70,120]. is_known: whether the clip shows
-    any teeth.
+    ratio: float32 [70,120,3], multiples of the skin's colour. opacity: float32 [70,120]. is_known: whether the clip
+    shows any teeth.
     """
 
     ratio: Floats
@@ -106,7 +106,7 @@ class MouthPainter:
     """Paints the inside of one mouth at head coordinates x, y [h,w]."""
 
     def __init__(self, said: Articulation, x: Floats, y: Floats, skin: Floats, lips: float) -> None:
-        """``skin``: the colour of the face, BGR [3]; ``lips``: the luma of the lips relative to the skin around them."""
+        """``skin``: the colour of the face, BGR [3]; ``lips``: the luma of the lips, relative to the skin."""
         ring = said.shape[RING]
         self._said = said
         self._skin = skin
@@ -138,41 +138,40 @@ class MouthPainter:
 
     def _back(self) -> Floats:
         depth = np.clip((self._y - self._top) / np.maximum(self._bottom - self._top, 0.02), 0, 1)
-        shade = 0.65 + 0.8 * depth**2 * smooth_step(self._inward / 0.5)
+        shade = 0.65 + 0.8 * depth**2 * _ramp(self._inward, 0, 0.5)
         return np.asarray(self._tinted(DARK) * shade[..., None], np.float32)
 
     def _tongue(self) -> tuple[Floats, Floats]:
         """The tongue rests behind the lower teeth and rises towards its middle."""
         gap = self._said.gap
-        crest = self._bottom - 0.065 - 0.06 * smooth_step(self._inward / 0.7) + 0.02 * (gap < 0.12)
-        opacity = smooth_step((self._y - crest) / 0.07) * smooth_step((self._inward - 0.20) / 0.35)
-        opacity = opacity * smooth_number((gap - 0.07) / 0.08)
+        crest = self._bottom - 0.065 - 0.06 * _ramp(self._inward, 0, 0.7) + 0.02 * (1 - smooth_number(gap / 0.04 - 2.5))
+        opacity = _ramp(self._y - crest, 0, 0.07) * _ramp(self._inward, 0.20, 0.55) * smooth_number((gap - 0.07) / 0.08)
         groove = 1 - 0.12 * np.exp(-((self._aside / 0.03) ** 2))
-        shade = (0.45 + 0.40 * smooth_step((self._y - crest) / 0.12)) * groove
-        return self._tinted(TONGUE) * shade[..., None], opacity
+        shade = (0.45 + 0.40 * _ramp(self._y - crest, 0, 0.12)) * groove
+        return np.asarray(self._tinted(TONGUE) * shade[..., None], np.float32), opacity
 
     def _lower_teeth(self, spread: float) -> tuple[Floats, Floats]:
-        edge = self._middle[1] + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
-        opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * smooth_step((self._inward - 0.25) / 0.25)
+        edge = float(self._middle[1]) + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
+        opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * _ramp(self._inward, 0.25, 0.5)
         # Lips hide the lower teeth unless they are spread.
-        opacity = opacity * smooth_number((self._said.gap - 0.03) / 0.05) * (0.10 + 0.75 * max(spread, 0))
-        shade = 0.72 * self._light * (0.4 + 0.6 * smooth_step((self._inward - 0.15) / 0.5))
-        return self._enamel() * shade[..., None], opacity
+        opacity *= smooth_number((self._said.gap - 0.03) / 0.05) * (0.10 + 0.75 * max(spread, 0))
+        shade = 0.72 * self._light * (0.4 + 0.6 * _ramp(self._inward, 0.15, 0.65))
+        return np.asarray(self._enamel() * shade[..., None], np.float32), opacity
 
     def _upper_teeth(self, teeth: Teeth) -> tuple[Floats, Floats]:
-        below_lip = smooth_step((self._y - self._top) / 0.05)
+        below_lip, above_lip = _ramp(self._y - self._top, 0, 0.05), _ramp(self._bottom - self._y, 0, 0.03)
         if teeth.is_known:
             ratio, opacity = teeth.look_up(self._x, self._y)
-            shade = (
-                (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * smooth_step((self._bottom - self._y) / 0.03)) * self._light
-            )
-            return ratio * self._skin * shade[..., None], opacity
-        opacity = _teeth(self._aside, self._y - self._middle[1] - UPPER_EDGE, ARCH) * smooth_step(self._inward / 0.15)
-        shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * smooth_step((self._inward - 0.05) / 0.55)) * self._light
-        return self._enamel() * shade[..., None], opacity
+            shade = (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * above_lip) * self._light
+            return np.asarray(ratio * self._skin * shade[..., None], np.float32), opacity
+        opacity = _teeth(self._aside, self._y - float(self._middle[1]) - UPPER_EDGE, ARCH)
+        opacity *= _ramp(self._inward, 0, 0.15)
+        shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * _ramp(self._inward, 0.05, 0.6)) * self._light
+        return np.asarray(self._enamel() * shade[..., None], np.float32), opacity
 
     def _tinted(self, ratio: Floats) -> Floats:
-        return self._skin * (ratio.mean() + self._colourful * (ratio - ratio.mean()))
+        grey = float(ratio.mean())
+        return self._skin * (grey + self._colourful * (ratio - grey))
 
     def _enamel(self) -> Floats:
         return np.asarray((0.45 * self._skin + 0.76 * self._luma * TOOTH) * self._shadow, np.float32)
@@ -186,7 +185,12 @@ def _teeth(aside: Floats, below: Floats, arch: float) -> Floats:
     edge = below + arch * aside**2 + SHORTER[number] + 0.010 * centre**4
     from_gap = (1 - np.abs(centre)) * (end - start) / 2
     lines = 1 - 0.30 * np.exp(-((from_gap / GAP_WIDTH) ** 2))
-    return np.asarray(smooth_step(0.5 - edge / 0.016) * lines, np.float32)
+    return np.asarray((1 - _ramp(edge, -0.008, 0.008)) * lines, np.float32)
+
+
+def _ramp(values: Floats | Doubles, low: float, high: float) -> Floats:
+    """Return 0 at ``low`` and 1 at ``high``, smooth in between."""
+    return smooth_step(np.asarray((values - low) / (high - low), np.float32))
 
 
 def _edges(ring: Floats, x: Floats) -> tuple[Floats, Floats]:

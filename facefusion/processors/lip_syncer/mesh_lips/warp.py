@@ -95,15 +95,16 @@ class ExactField:
             self._offset[inside] = self._offset[near] + step
         return inside
 
-    def look_up(self, texels: Floats, *textures: Floats | Pixels) -> list[Floats | Pixels]:
-        """Return textures [n,m] or [n,m,3] at the pixels of the field, [h,w,...]; 0 outside the mesh and in the mouth.
+    def look_up(self, texels: Floats, texture: Pixels, opacity: Floats) -> tuple[Pixels, Floats]:
+        """Return a texture [n,m,3] and an opacity [n,m] at the pixels of the field; 0 outside the mesh and in the hole.
 
-        texels: float32 [468,2], the vertices in pixels of the textures.
+        texels: float32 [468,2], the vertices in pixels of the texture.
         """
         u, v = mesh_coordinates(self._topology, self._index, self._points, texels)
         size = (self.place.width, self.place.height)
-        found = [cv2.remap(each, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for each in textures]
-        return [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in found] if self._fine > 1 else found
+        found = [cv2.remap(each, u, v, cv2.INTER_LINEAR) for each in (texture, opacity)]
+        colour, shown = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in found)
+        return np.asarray(colour, np.uint8), np.asarray(shown, np.float32)
 
     def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
         """Replace the pixels of the field in ``moved`` by those of ``pixels``, both uint8 [h,w,3] of the window.
@@ -148,7 +149,7 @@ def _bounded(x: Floats, y: Floats, covered: Bools | Pixels, moved: Floats) -> Fl
     """Offsets [h,w,2], 0 where not ``covered``; slivers of triangles cannot exceed those of the vertices [468,2]."""
     low, high = moved.min(0), moved.max(0)
     offset = np.dstack([np.clip(x, low[0], high[0]), np.clip(y, low[1], high[1])])
-    return np.asarray(offset * (np.asarray(covered) > 0)[..., None], np.float32)
+    return np.asarray(offset * covered.astype(np.bool_)[..., None], np.float32)
 
 
 def _continue_outside(offset: Floats, covered: Pixels, unit: float) -> Floats:
@@ -160,5 +161,5 @@ def _continue_outside(offset: Floats, covered: Pixels, unit: float) -> Floats:
     nearest = offset[covered > 0][np.maximum(label, 1) - 1]
     smooth = blur(nearest, max(0.12 * unit, 0.8), cv2.BORDER_REPLICATE)
     share = np.clip(distance / max(0.15 * unit, 1.0), 0, 1)[..., None].astype(np.float32)
-    fade = 1 - smooth_step(distance / (REACH * unit))
+    fade = 1 - smooth_step(np.asarray(distance / (REACH * unit), np.float32))
     return np.asarray((nearest + (smooth - nearest) * share) * fade[..., None], np.float32)
