@@ -13,7 +13,7 @@ from facefusion.faces.mouth_shape import HeadPose
 from facefusion.faces.topology import BROW_IMAGE_LEFT, BROW_IMAGE_RIGHT, EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopology
 from facefusion.processors.lip_syncer.mesh_lips.basis import continued, surface_energy
 
-# Largest turns of the head in degrees at full strength, about the x axis (nod), the y axis (shake) and the z axis (tilt).
+# Largest turns of the head in degrees at full strength: about the x axis (nod), the y axis (shake), the z axis (tilt).
 TURNS = (1.3, 2.2, 1.2)
 # Largest shifts to the right and down, in eye distances.
 SHIFTS = (0.020, 0.012)

@@ -148,8 +148,7 @@ class MouthRenderer:
         if window.is_empty:
             return None
         repainted = share * _repainted(face, lip_gap(own))
-        margin = pose.scale * (WIDE_MARGIN if repainted > 0 else MARGIN)
-        place = _place(_inside(after[OUTER_RING], window), window, margin)
+        place = _place(_inside(after[OUTER_RING], window), window, MARGIN * pose.scale)
         return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, repainted, window, place)
 
     def _likeness(self, frame: Frame, face: LinkedFace) -> float:
@@ -165,22 +164,28 @@ class MouthRenderer:
         return share_by_likeness(seen, own, self._atlas.compared[half])
 
     def _render_mouth(self, scene: Scene, before: Pixels, pixels: Pixels, field: MotionField) -> None:
-        x0, y0, x1, y1 = scene.place
         apart = _apart(scene.own_gap)
         source = _inset(scene.face.landmarks, apart * scene.share)
         # While the mouth fades, its own inside shows through.
         part = self._lips_only if scene.share > 0.99 else self._near_mouth
         meshes = _inside(source, scene.window), _inside(scene.after, scene.window)
-        mouth = ExactField(self._topology, part, INNER_LIPS, meshes, scene.place)
+        mouth = ExactField(self._topology, part, INNER_LIPS, meshes, scene.place, 2)
         mouth.refine(before, pixels, field.offset)
         if scene.repainted > 0:
-            texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
-            closed, shown = mouth.look_up(self._atlas.texels, texture, self._atlas.opacity)
-            repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(scene.repainted))
+            self._repaint(scene, pixels)
         if scene.said.gap > 0:
             self._paint_inside(scene, pixels)
         else:
             _draw_line(scene, pixels)
+
+    def _repaint(self, scene: Scene, pixels: Pixels) -> None:
+        """Replace the skin around the mouth by that of the track's most closed mouth."""
+        after = _inside(scene.after, scene.window)
+        x0, y0, x1, y1 = place = _place(after[OUTER_RING], scene.window, WIDE_MARGIN * scene.pose.scale)
+        field = ExactField(self._topology, self._lips_only, (), (after, after), place)
+        texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
+        closed, shown = field.look_up(self._atlas.texels, texture, self._atlas.opacity)
+        repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(scene.repainted))
 
     def _blink(self, scene: Scene, idle: IdleMotion, before: Pixels, pixels: Pixels, field: MotionField) -> None:
         """Close the upper lids; the eyes stay under them."""
@@ -190,7 +195,7 @@ class MouthRenderer:
         for ring, part in self._near_eyes:
             place = _place(meshes[1][list(ring)], scene.window, EYE_MARGIN * scene.pose.scale)
             if not place.is_empty:
-                ExactField(self._topology, part, (), meshes, place).refine(before, pixels, field.offset)
+                ExactField(self._topology, part, (), meshes, place, 2).refine(before, pixels, field.offset)
 
     def _paint_inside(self, scene: Scene, pixels: Pixels) -> None:
         place, pose, said = scene.place, scene.pose, scene.said

@@ -22,8 +22,8 @@ GAINS = (0.4, 2.5)
 class MouthAtlas:
     """Fixed masks in the layout of ``faces.mouth.MOUTH_AREA``; immutable.
 
-    texels: float32 [468,2], the vertices in this layout. opacity: float32 [88,112], the repainted part. compared: where a
-    frame is compared with the texture: around the open mouth, not in it.
+    texels: float32 [468,2], the vertices in this layout. opacity: float32 [88,112], the repainted part. compared: where
+    a frame is compared with the texture: around the open mouth, not in it.
     """
 
     def __init__(self, topology: MeshTopology) -> None:

@@ -56,20 +56,26 @@ class MotionField:
 
 
 class ExactField:
-    """Exact offsets around the mouth or an eye, twice as fine as the frame unless the part is large, for smooth edges.
+    """Exact offsets around the mouth or an eye, up to twice as fine as the frame, for smooth edges.
 
-    place: the rows and columns of the field in the window. ``part``: bool [898], the triangles that are moved. Pixels in
-    ``hole``, a ring of vertices around triangles that are not moved, continue the nearest pixel around it, so that no
-    pixel of the old inside of a mouth remains at the edge of its lips.
+    place: the rows and columns of the field in the window. ``part``: bool [898], the triangles that are moved. Pixels
+    in ``hole``, a ring of vertices around triangles that are not moved, continue the nearest pixel around it, so that
+    no pixel of the old inside of a mouth remains at the edge of its lips.
     """
 
     def __init__(
-        self, topology: MeshTopology, part: Bools, hole: Sequence[int], meshes: tuple[Floats, Floats], place: Window
+        self,
+        topology: MeshTopology,
+        part: Bools,
+        hole: Sequence[int],
+        meshes: tuple[Floats, Floats],
+        place: Window,
+        fine: int = 1,
     ) -> None:
-        """``meshes``: float32 [468,3] before and after the motion, in pixels of the window."""
+        """``meshes``: float32 [468,3] before and after the motion, in pixels of the window. ``fine``: 1 or 2."""
         before, after = meshes
         self.place = place
-        self._fine = fine = 2 if place.width * place.height < LARGEST_FINE else 1
+        self._fine = fine = fine if place.width * place.height < LARGEST_FINE else 1
         points = ((after[:, :2] - [place.x0, place.y0] + 0.5) * fine - 0.5).astype(np.float32)
         index = paint_triangles(topology, points, after[:, 2], place.width * fine, place.height * fine, part)
         moved = (before[:, :2] - after[:, :2]).astype(np.float32)
@@ -96,14 +102,12 @@ class ExactField:
         return inside
 
     def look_up(self, texels: Floats, texture: Pixels, opacity: Floats) -> tuple[Pixels, Floats]:
-        """Return a texture [n,m,3] and an opacity [n,m] at the pixels of the field; 0 outside the mesh and in the hole.
+        """Return a texture [n,m,3] and an opacity [n,m] at the points of the field; 0 outside the mesh and in the hole.
 
         texels: float32 [468,2], the vertices in pixels of the texture.
         """
         u, v = mesh_coordinates(self._topology, self._index, self._points, texels)
-        size = (self.place.width, self.place.height)
-        found = [cv2.remap(each, u, v, cv2.INTER_LINEAR) for each in (texture, opacity)]
-        colour, shown = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in found)
+        colour, shown = (cv2.remap(each, u, v, cv2.INTER_LINEAR) for each in (texture, opacity))
         return np.asarray(colour, np.uint8), np.asarray(shown, np.float32)
 
     def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
@@ -113,7 +117,8 @@ class ExactField:
         """
         x0, y0, x1, y1 = self.place
         fine, (height, width) = self._fine, self._known.shape
-        offset = np.where(self._known[..., None], self._offset, enlarge(coarse[y0:y1, x0:x1], width, height))
+        offset = enlarge(coarse[y0:y1, x0:x1], width, height)
+        np.copyto(offset, self._offset, where=self._known[..., None])
         x = offset[..., 0] + ((np.arange(width, dtype=np.float32) + 0.5) / fine - 0.5 + x0)[None]
         y = offset[..., 1] + ((np.arange(height, dtype=np.float32) + 0.5) / fine - 0.5 + y0)[:, None]
         mouth = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
