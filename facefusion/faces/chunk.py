@@ -148,7 +148,11 @@ class LinkedChunk(Chunk):
     left_out: Ints = field(default_factory=_no_rows)
 
     def select(self, selection: Selection) -> LinkedChunk:
-        """Return the chunk with only the selected rows, in the order of the selection."""
+        """Return the chunk with only the selected rows, in the order of the selection.
+
+        The measurements of tracks are added to the values, as views without copies: arrays of objects, which cannot be
+        saved.
+        """
         rows = selection.rows
         track_rows = np.searchsorted(selection.tracks, self.track[rows])
         return replace(
@@ -158,10 +162,18 @@ class LinkedChunk(Chunk):
             landmarks=self.landmarks[rows],
             score=self.score[rows],
             values={name: value[rows] for name, value in self.values.items()}
-            | {name: value[track_rows] for name, value in selection.of_tracks.items()},
+            | {name: _views(value, track_rows) for name, value in selection.of_tracks.items()},
             filled=self.filled[rows],
             left_out=selection.left_out,
         )
+
+
+def _views(values: Values, rows: npt.NDArray[np.intp]) -> Values:
+    """Return the arrays ``values[row]`` of all rows without copying them, as an array of objects [n]."""
+    views = np.empty(len(rows), object)
+    for place, row in enumerate(rows.tolist()):
+        views[place] = values[row]
+    return views
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ ROWS = (
     ('settings', 'work_lease'),
     ('models',),
     ('media', 'inference'),
-    ('faces',),
+    ('faces', 'voice'),
     ('processors', 'safety', 'provenance'),
     ('pipeline',),
     ('engines', 'jobs'),

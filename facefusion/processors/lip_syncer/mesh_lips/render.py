@@ -130,10 +130,11 @@ class MouthRenderer:
         landmarks, skin = face.landmarks, linked_skin(face.values)
         if skin is None or len(landmarks) != MESH_POINTS:
             raise InternalError('skin-not-measured', 'mesh_lips received a face without a mesh or skin measurements')
-        share *= share_by_size(face) * share_by_turn(turned_away(self._topology, landmarks)) * share_by_cover(face)
-        if share < LEAST_SHARE or not np.isfinite(landmarks).all():
-            return None
-        share *= self._likeness(frame, face)
+        share *= share_by_size(face) * share_by_cover(face) * float(np.isfinite(landmarks).all())
+        for factor in (self._facing, self._likeness):
+            if share < LEAST_SHARE:
+                return None
+            share *= factor(frame, face)
         if share < LEAST_SHARE:
             return None
         pose = head_pose(self._topology, landmarks)
@@ -150,6 +151,9 @@ class MouthRenderer:
         repainted = share * _repainted(face, lip_gap(own))
         place = _place(_inside(after[OUTER_RING], window), window, MARGIN * pose.scale)
         return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, repainted, window, place)
+
+    def _facing(self, frame: Frame, face: LinkedFace) -> float:
+        return share_by_turn(turned_away(self._topology, face.landmarks))
 
     def _likeness(self, frame: Frame, face: LinkedFace) -> float:
         """Return 0 if something hides the mouth: it does not look like the mouth of the track."""
