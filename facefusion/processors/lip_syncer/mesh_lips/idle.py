@@ -93,8 +93,8 @@ def _wave(seconds: float, slow: float, fast: float) -> float:
 def _blink(seconds: float) -> float:
     """Return how far the eyes are shut, 0..1: one blink at an irregular time of each period."""
     period = math.floor(seconds / BLINK_EVERY)
-    # The fractional part of multiples of the golden ratio is irregular and evenly spread.
-    start = BLINK_EVERY * (period + 0.1 + 0.7 * ((period + 1) * 0.6180339887 % 1))
+    # The squares of consecutive numbers times an irrational number are irregular, and evenly spread (Weyl 1916).
+    start = BLINK_EVERY * (period + 0.1 + 0.7 * ((period + 1) ** 2 * math.sqrt(2) % 1))
     since = seconds - start
     if since < 0 or since > CLOSING + SHUT + OPENING:
         return 0.0

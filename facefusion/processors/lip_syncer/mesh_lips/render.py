@@ -33,6 +33,7 @@ from facefusion.processors.lip_syncer.mesh_lips.cavity import (
 from facefusion.processors.lip_syncer.mesh_lips.idle import IdleMotion, Lids
 from facefusion.processors.lip_syncer.mesh_lips.repaint import MouthAtlas, repaint
 from facefusion.processors.lip_syncer.mesh_lips.visibility import (
+    mean_colour,
     share_by_cover,
     share_by_likeness,
     share_by_size,
@@ -130,12 +131,15 @@ class MouthRenderer:
         landmarks, skin = face.landmarks, linked_skin(face.values)
         if skin is None or len(landmarks) != MESH_POINTS:
             raise InternalError('skin-not-measured', 'mesh_lips received a face without a mesh or skin measurements')
-        share *= share_by_size(face) * share_by_cover(face) * float(np.isfinite(landmarks).all())
-        for factor in (self._facing, self._likeness):
-            if share < LEAST_SHARE:
-                return None
-            share *= factor(frame, face)
-        if share < LEAST_SHARE:
+        if not np.isfinite(landmarks).all():
+            return None
+        share *= share_by_size(face) * share_by_cover(face)
+        # A face whose points coincide has no direction.
+        if share > LEAST_SHARE:
+            share *= share_by_turn(turned_away(self._topology, landmarks))
+        if share > LEAST_SHARE:
+            share *= self._likeness(frame, face, skin)
+        if share <= LEAST_SHARE:
             return None
         pose = head_pose(self._topology, landmarks)
         own = in_head(pose, landmarks)
@@ -152,10 +156,7 @@ class MouthRenderer:
         place = _place(_inside(after[OUTER_RING], window), window, MARGIN * pose.scale)
         return Scene(face, skin, pose, said, after, lip_gap(own), mouth.width, share, repainted, window, place)
 
-    def _facing(self, frame: Frame, face: LinkedFace) -> float:
-        return share_by_turn(turned_away(self._topology, face.landmarks))
-
-    def _likeness(self, frame: Frame, face: LinkedFace) -> float:
+    def _likeness(self, frame: Frame, face: LinkedFace, skin: LinkedSkin) -> float:
         """Return 0 if something hides the mouth: it does not look like the mouth of the track."""
         own = face.values.get('mouth_skin')
         if own is None or not own.any():
@@ -165,7 +166,8 @@ class MouthRenderer:
         half = (slice(None, None, 2), slice(None, None, 2))
         seen = frame.sample(np.ascontiguousarray(x[half]), np.ascontiguousarray(y[half]), step)
         own = np.asarray(cv2.resize(own, seen.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
-        return share_by_likeness(seen, own, self._atlas.compared[half])
+        light = self._skin_colour(skin) / mean_colour(own, self._atlas.cheeks[half])
+        return share_by_likeness(seen, own, self._atlas.compared[half], light)
 
     def _render_mouth(self, scene: Scene, before: Pixels, pixels: Pixels, field: MotionField) -> None:
         apart = _apart(scene.own_gap)

@@ -15,6 +15,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # The repainted ellipse in the atlas: its centre below the middle of the lips, its radii and its soft edge.
 BELOW, RADII, EDGE = 0.035, (0.165, 0.115), 0.022
+# The first rows of texels show the cheeks beside the nose.
+CHEEK_ROWS = 12
 # The gain between the texture and the frame is limited.
 GAINS = (0.4, 2.5)
 
@@ -23,7 +25,7 @@ class MouthAtlas:
     """Fixed masks in the layout of ``faces.mouth.MOUTH_AREA``; immutable.
 
     texels: float32 [468,2], the vertices in this layout. opacity: float32 [88,112], the repainted part. compared: where
-    a frame is compared with the texture: around the open mouth, not in it.
+    a frame is compared with the texture: around the open mouth, not in it. cheeks: beside the nose.
     """
 
     def __init__(self, topology: MeshTopology) -> None:
@@ -39,6 +41,8 @@ class MouthAtlas:
         inside = np.zeros(shape, np.uint8)
         cv2.fillPoly(inside, [np.round(self.texels[list(INNER_LIPS)]).astype(np.int32)], 1)
         self.compared = self.opacity * (1 - cv2.dilate(inside, np.ones((5, 5), np.uint8)))
+        self.cheeks = np.zeros(shape, np.float32)
+        self.cheeks[:CHEEK_ROWS] = 1
 
 
 def repaint(pixels: Pixels, closed: Pixels, opacity: Floats) -> None:

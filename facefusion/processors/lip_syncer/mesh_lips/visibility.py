@@ -20,6 +20,8 @@ FULL_SIZE = 1.4
 # The relative difference between a mouth and that of the same track with closed lips: 0.02 to 0.2 while speaking, 0.38
 # and more behind a microphone or another dark object.
 SAME, FOREIGN = 0.20, 0.32
+# The light on a mouth changes at most this much more than that on the rest of the face.
+SHADE = 1.5
 
 
 def share_by_turn(degrees: float) -> float:
@@ -39,20 +41,24 @@ def share_by_cover(face: LinkedFace) -> float:
     return 1.0 if skin is None else skin.traits.mouth
 
 
-def share_by_likeness(seen: Pixels, own: Pixels, weight: Floats) -> float:
+def share_by_likeness(seen: Pixels, own: Pixels, weight: Floats, light: Floats) -> float:
     """Return 1 if a mouth looks like that of its track, 0 if something else is in front of it.
 
-    seen, own: uint8 BGR [h,w,3] in one layout; weight: float32 [h,w], where to compare.
+    seen, own: uint8 BGR [h,w,3] in one layout. weight: float32 [h,w], where to compare them. light: BGR [3], how much
+    lighter the visible skin of the face is than in ``own``.
     """
-    return smooth_number((FOREIGN - difference(seen, own, weight)) / (FOREIGN - SAME))
+    return smooth_number((FOREIGN - difference(seen, own, weight, light)) / (FOREIGN - SAME))
 
 
-def difference(seen: Pixels, own: Pixels, weight: Floats) -> float:
-    """Return the weighted mean difference of two mouths, relative to their mean colours."""
-    relative = []
-    for part in (seen, own):
-        smooth = cv2.blur(part, (5, 5)).astype(np.float32)
-        mean = cv2.mean(smooth, (weight > 0.5).astype(np.uint8))[:3]
-        relative.append(smooth / np.maximum(np.array(mean, np.float32), 6))
-    change = np.abs(relative[0] - relative[1]).mean(2)
+def difference(seen: Pixels, own: Pixels, weight: Floats, light: Floats) -> float:
+    """Return the weighted mean difference of two mouths, relative to their colour and in the same light."""
+    first, second = (cv2.blur(part, (5, 5)).astype(np.float32) for part in (seen, own))
+    gain = mean_colour(first, weight) / mean_colour(second, weight)
+    second *= np.clip(gain, light / SHADE, light * SHADE)
+    change = (np.abs(first - second) / mean_colour(second, weight)).mean(2)
     return float((change * weight).sum() / max(float(weight.sum()), 1e-3))
+
+
+def mean_colour(part: Floats | Pixels, weight: Floats) -> Floats:
+    """Return the mean colour [3] of [h,w,3] where ``weight`` is large; never quite black."""
+    return np.maximum(np.array(cv2.mean(part, (weight > 0.5).astype(np.uint8))[:3], np.float32), 6)
