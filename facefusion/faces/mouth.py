@@ -15,7 +15,7 @@ from facefusion.faces.best_views import Ranking
 from facefusion.faces.face import MESH_POINTS, Face, Floats, Values
 from facefusion.faces.measurement_types import FaceView, TrackMeasurement, best_of, weighted_mean
 from facefusion.faces.mouth_shape import HeadPose, head_pose, in_head, lip_gap, teeth_depth
-from facefusion.faces.topology import INNER_LIPS, MeshTopology, eye_distance
+from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, INNER_LIPS, MeshTopology, eye_distance
 
 # The part of the atlas with the mouth, the chin and the cheeks beside them: left, top, width, height.
 MOUTH_AREA = (0.22, 0.56, 0.56, 0.44)
@@ -25,6 +25,8 @@ TEETH_AREA = (-0.48, 0.28, 0.96, 0.56)
 TEETH_SIZE = (120, 70)
 # Colours of teeth are stored as multiples of the colour of the skin; 255 is 5.1 times that colour.
 TEETH_SCALE = 50
+# The weights of BGR in luma (ITU-R BT.601).
+LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 # Vertices on cheeks and chin, for the colour of the skin.
 SKIN_VERTICES = (205, 425, 50, 280, 207, 427, 187, 411, 199, 200, 208, 428)
 # The upper teeth end this far below the upper lip at most.
@@ -109,8 +111,8 @@ class MouthMaps:
 class TeethMeter:
     """Measures the upper teeth of an open mouth: uint8 [70,120,4], multiples of the skin's BGR, and opacity.
 
-    The texels are TEETH_AREA of the mean shape, seen from the front, behind the upper lip. Opacity is 0 everywhere
-    if the views show no teeth.
+    The texels are TEETH_AREA of the mean shape, seen from the front, behind the upper lip. If the views show no teeth,
+    opacity is 0 everywhere, and the multiples are the brightness of the whites of the eyes.
     """
 
     def __init__(self, topology: MeshTopology) -> None:
@@ -118,6 +120,7 @@ class TeethMeter:
 
     def measure(self, views: Sequence[FaceView]) -> Values:
         best = np.zeros((TEETH_SIZE[1], TEETH_SIZE[0], 4), np.uint8)
+        best[..., :3] = round(min(eye_brightness(views[0]), 5) * TEETH_SCALE)
         for view in views:
             teeth = self._teeth(view)
             if float(teeth[..., 3].sum()) > 1.2 * float(best[..., 3].sum()):
@@ -165,6 +168,19 @@ def skin_colour(view: FaceView) -> Floats:
     return np.asarray(np.median(view.frame.sample(points[:, :1], points[:, 1:], size)[:, 0], axis=0), np.float32)
 
 
+def eye_brightness(view: FaceView) -> float:
+    """Return the luma of the whites of the eyes in a view, relative to that of the skin; about 1 for closed eyes."""
+    frame, points = view.frame, view.landmarks[:, :2]
+    lumas = []
+    for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT):
+        eye = points[list(ring)]
+        # Points between the lids, half of the way from the middle to the edge.
+        inner = (eye.mean(0) + 0.55 * (eye - eye.mean(0))).astype(np.float32)
+        lumas.append(frame.sample(inner[:, :1], inner[:, 1:], 1.0)[:, 0] @ LUMA)
+    skin = float(skin_colour(view) @ LUMA)
+    return float(np.percentile(np.concatenate(lumas), 85)) / max(skin, 6.0)
+
+
 def _teeth_grid() -> tuple[Floats, Floats]:
     x0, y0, width, height = TEETH_AREA
     x = x0 + (np.arange(TEETH_SIZE[0], dtype=np.float32) + 0.5) * width / TEETH_SIZE[0]
@@ -188,11 +204,11 @@ def _upper_lip(ring: Floats) -> Floats:
 
 def _toothness(colour: Floats, inside: Floats, skin: Floats) -> Floats:
     """Where the inside of a mouth is as light and as colourless as its teeth: float32 [h,w] in 0..1."""
-    luma = colour @ np.array([0.114, 0.587, 0.299], np.float32)
+    luma = colour @ LUMA
     redness = (colour[..., 2] - colour[..., 1]) / np.maximum(luma, 8)
     within = inside > 0
     light = float(np.percentile(luma[within], 90))
-    skin_luma = float(skin @ np.array([0.114, 0.587, 0.299], np.float32))
+    skin_luma = float(skin @ LUMA)
     skin_redness = float(skin[2] - skin[1]) / max(skin_luma, 8)
     if light < 0.55 * skin_luma:
         return np.zeros_like(luma)

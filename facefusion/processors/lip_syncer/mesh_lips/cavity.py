@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from facefusion.faces.atlas import smooth_number, smooth_step
 from facefusion.faces.face import Floats, Values
-from facefusion.faces.mouth import TEETH_AREA, TEETH_SCALE, TEETH_SIZE
+from facefusion.faces.mouth import LUMA, TEETH_AREA, TEETH_SCALE, TEETH_SIZE
 from facefusion.faces.mouth_shape import HeadPose, teeth_depth
 from facefusion.processors.lip_syncer.mesh_lips.articulation import Articulation
 from facefusion.processors.lip_syncer.mesh_lips.basis import RING
@@ -29,7 +29,8 @@ GAP_WIDTH = 0.006
 DARK = np.array([0.10, 0.10, 0.15], np.float32)
 TONGUE = np.array([0.50, 0.46, 0.80], np.float32)
 TOOTH = np.array([0.86, 0.92, 0.95], np.float32)
-LUMA = np.array([0.114, 0.587, 0.299], np.float32)
+# Enamel is this much lighter than skin of medium tone; on darker skin, it is about as light as the whites of the eyes.
+PLAIN_ENAMEL, EYE_SHARE, LIGHTEST_ENAMEL = 1.17, 0.95, 2.2
 
 
 def inner_lips(ring: Floats) -> Floats:
@@ -77,18 +78,20 @@ class Teeth:
     """The upper teeth of the person, as ``faces.mouth.TeethMeter`` measures them.
 
     ratio: float32 [70,120,3], multiples of the skin's colour. opacity: float32 [70,120]. is_known: whether the clip
-    shows any teeth.
+    shows any teeth. eyes: the luma of the whites of the eyes, relative to the skin, if it does not.
     """
 
     ratio: Floats
     opacity: Floats
     is_known: bool
+    eyes: float = 1.0
 
     @classmethod
     def of(cls, texels: Values | None) -> Teeth:
         """Return the teeth of a linked value, uint8 [70,120,4]; None and all zeros mean unknown teeth."""
         if texels is None or not texels[..., 3].any():
-            return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32), False)
+            eyes = 1.0 if texels is None else float(texels[0, 0, 0]) / TEETH_SCALE
+            return cls(np.zeros((1, 1, 3), np.float32), np.zeros((1, 1), np.float32), False, eyes)
         values = texels.astype(np.float32)
         return cls(values[..., :3] / np.float32(TEETH_SCALE), values[..., 3] / np.float32(255), True)
 
@@ -128,7 +131,7 @@ class MouthPainter:
         """Return the colour float32 [h,w,3] BGR; ``spread``: the width of the command, -1 to 1."""
         colour = self._back()
         self._lay(colour, *self._tongue())
-        self._lay(colour, *self._lower_teeth(spread))
+        self._lay(colour, *self._lower_teeth(teeth, spread))
         self._lay(colour, *self._upper_teeth(teeth))
         return colour
 
@@ -150,13 +153,13 @@ class MouthPainter:
         shade = (0.45 + 0.40 * _ramp(self._y - crest, 0, 0.12)) * groove
         return np.asarray(self._tinted(TONGUE) * shade[..., None], np.float32), opacity
 
-    def _lower_teeth(self, spread: float) -> tuple[Floats, Floats]:
+    def _lower_teeth(self, teeth: Teeth, spread: float) -> tuple[Floats, Floats]:
         edge = float(self._middle[1]) + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
         opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * _ramp(self._inward, 0.25, 0.5)
         # Lips hide the lower teeth unless they are spread.
         opacity *= smooth_number((self._said.gap - 0.03) / 0.05) * (0.10 + 0.75 * max(spread, 0))
         shade = 0.72 * self._light * (0.4 + 0.6 * _ramp(self._inward, 0.15, 0.65))
-        return np.asarray(self._enamel() * shade[..., None], np.float32), opacity
+        return np.asarray(self._enamel(teeth) * shade[..., None], np.float32), opacity
 
     def _upper_teeth(self, teeth: Teeth) -> tuple[Floats, Floats]:
         below_lip, above_lip = _ramp(self._y - self._top, 0, 0.05), _ramp(self._bottom - self._y, 0, 0.03)
@@ -167,14 +170,15 @@ class MouthPainter:
         opacity = _teeth(self._aside, self._y - float(self._middle[1]) - UPPER_EDGE, ARCH)
         opacity *= _ramp(self._inward, 0, 0.15)
         shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * _ramp(self._inward, 0.05, 0.6)) * self._light
-        return np.asarray(self._enamel() * shade[..., None], np.float32), opacity
+        return np.asarray(self._enamel(teeth) * shade[..., None], np.float32), opacity
 
     def _tinted(self, ratio: Floats) -> Floats:
         grey = float(ratio.mean())
         return self._skin * (grey + self._colourful * (ratio - grey))
 
-    def _enamel(self) -> Floats:
-        return np.asarray((0.45 * self._skin + 0.76 * self._luma * TOOTH) * self._shadow, np.float32)
+    def _enamel(self, teeth: Teeth) -> Floats:
+        lightness = float(np.clip(EYE_SHARE * teeth.eyes, PLAIN_ENAMEL, LIGHTEST_ENAMEL)) / PLAIN_ENAMEL
+        return np.asarray((0.45 * self._skin + 0.76 * self._luma * TOOTH) * self._shadow * lightness, np.float32)
 
 
 def _teeth(aside: Floats, below: Floats, arch: float) -> Floats:
