@@ -17,6 +17,7 @@ from facefusion.faces.mouth import (
     MOUTH_TEETH,
     OPEN_VIEWS,
     TEETH_AREA,
+    TEETH_SCALE,
     TEETH_SIZE,
     MouthSkinMeter,
     RestMeter,
@@ -131,6 +132,13 @@ def test_red_insides_are_no_teeth():
     seen = view(landmarks)
     cv2.fillPoly(seen.frame.pixels, [landmarks[list(INNER_LIPS), :2].astype(np.int32)], (90, 100, 220))
     assert not TeethMeter(TOPOLOGY).measure([seen])[..., 3].any()
+
+
+@pytest.mark.parametrize(('skin', 'low', 'high'), [((120, 150, 200), 0.7, 1.1), ((35, 48, 75), 2.0, 3.2)])
+def test_without_teeth_their_brightness_is_that_of_the_eyes(skin, low, high):
+    landmarks = mouth_at(0.0)
+    found = TeethMeter(TOPOLOGY).measure([FaceView(draw_face(landmarks, face_texture(skin)), landmarks)])
+    assert not found[..., 3].any() and low < found[0, 0, 0] / TEETH_SCALE < high
 
 
 def test_the_best_chunk_decides():

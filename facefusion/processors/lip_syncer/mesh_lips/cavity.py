@@ -24,7 +24,7 @@ ARCH = 0.45
 # Right ends of the teeth from the middle outwards, in the image, and how much shorter each is than the first.
 TOOTH_ENDS = np.array([0.0, 0.128, 0.226, 0.322, 0.39, 0.44, 0.48], np.float32)
 SHORTER = np.array([0.0, 0.010, 0.002, 0.008, 0.012, 0.016], np.float32)
-GAP_WIDTH = 0.006
+GAP_WIDTH, EDGE_WIDTH = 0.006, 0.008
 # Colours as multiples of the skin's BGR; that of teeth is mixed from the skin's colour and its luma.
 DARK = np.array([0.10, 0.10, 0.15], np.float32)
 TONGUE = np.array([0.50, 0.46, 0.80], np.float32)
@@ -118,6 +118,7 @@ class MouthPainter:
         self._colourful = float(np.clip((skin[2] - skin[0]) / max(self._luma, 1) / 0.35, 0, 1))
         self._middle = said.lip_line[5]
         self._x, self._y = x, y
+        self._pixel = float(np.hypot(x[0, -1] - x[0, 0], y[0, -1] - y[0, 0])) / max(x.shape[1] - 1, 1)
         self._aside = x - float(said.lip_line[[0, -1], 0].mean())
         self._top, self._bottom = _edges(ring, x)
         half = max(float(np.ptp(ring[:, 0])) / 2, 0.05)
@@ -155,7 +156,7 @@ class MouthPainter:
 
     def _lower_teeth(self, teeth: Teeth, spread: float) -> tuple[Floats, Floats]:
         edge = float(self._middle[1]) + self._said.jaw - LOWER_EDGE - 0.012 * max(spread, 0)
-        opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6) * _ramp(self._inward, 0.25, 0.5)
+        opacity = _teeth(self._aside * 1.25, edge - self._y, ARCH * 0.6, self._pixel) * _ramp(self._inward, 0.25, 0.5)
         # Lips hide the lower teeth unless they are spread.
         opacity *= smooth_number((self._said.gap - 0.03) / 0.05) * (0.10 + 0.75 * max(spread, 0))
         shade = 0.72 * self._light * (0.4 + 0.6 * _ramp(self._inward, 0.15, 0.65))
@@ -167,7 +168,7 @@ class MouthPainter:
             ratio, opacity = teeth.look_up(self._x, self._y)
             shade = (0.82 + 0.18 * below_lip) * (0.92 + 0.08 * above_lip) * self._light
             return np.asarray(ratio * self._skin * shade[..., None], np.float32), opacity
-        opacity = _teeth(self._aside, self._y - float(self._middle[1]) - UPPER_EDGE, ARCH)
+        opacity = _teeth(self._aside, self._y - float(self._middle[1]) - UPPER_EDGE, ARCH, self._pixel)
         opacity *= _ramp(self._inward, 0, 0.15)
         shade = (0.58 + 0.42 * below_lip) * (0.45 + 0.55 * _ramp(self._inward, 0.05, 0.6)) * self._light
         return np.asarray(self._enamel(teeth) * shade[..., None], np.float32), opacity
@@ -178,18 +179,23 @@ class MouthPainter:
 
     def _enamel(self, teeth: Teeth) -> Floats:
         lightness = float(np.clip(EYE_SHARE * teeth.eyes, PLAIN_ENAMEL, LIGHTEST_ENAMEL)) / PLAIN_ENAMEL
-        return np.asarray((0.45 * self._skin + 0.76 * self._luma * TOOTH) * self._shadow * lightness, np.float32)
+        return np.asarray((0.45 * self._skin + 0.70 * self._luma * TOOTH) * self._shadow * lightness, np.float32)
 
 
-def _teeth(aside: Floats, below: Floats, arch: float) -> Floats:
-    """Return where a row of teeth is: 0 to 1, from the distance to its middle and that beyond its edge."""
+def _teeth(aside: Floats, below: Floats, arch: float, pixel: float) -> Floats:
+    """Return where a row of teeth is: 0 to 1, from the distance to its middle and that beyond its edge.
+
+    ``pixel``: the size of a pixel in the same unit; edges and gaps are at least about as wide.
+    """
     number = np.clip(np.searchsorted(TOOTH_ENDS, np.abs(aside).ravel()) - 1, 0, len(SHORTER) - 1).reshape(aside.shape)
     start, end = TOOTH_ENDS[number], TOOTH_ENDS[number + 1]
     centre = (np.abs(aside) - (start + end) / 2) / ((end - start) / 2)
     edge = below + arch * aside**2 + SHORTER[number] + 0.010 * centre**4
     from_gap = (1 - np.abs(centre)) * (end - start) / 2
-    lines = 1 - 0.30 * np.exp(-((from_gap / GAP_WIDTH) ** 2))
-    return np.asarray((1 - _ramp(edge, -0.008, 0.008)) * lines, np.float32)
+    width = max(GAP_WIDTH, 0.8 * pixel)
+    lines = 1 - 0.30 * GAP_WIDTH / width * np.exp(-((from_gap / width) ** 2))
+    soft = max(EDGE_WIDTH, 1.4 * pixel)
+    return np.asarray((1 - _ramp(edge, -soft, soft)) * lines, np.float32)
 
 
 def _ramp(values: Floats | Doubles, low: float, high: float) -> Floats:
