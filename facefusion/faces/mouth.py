@@ -229,7 +229,8 @@ def _extended_upwards(texels: Values) -> Values:
         if len(solid):
             first = min(int(solid[0]) + 1, int(solid[-1]))
             result[:first, column] = texels[first, column]
-    result[..., 3] = cv2.GaussianBlur(result[..., 3], (0, 0), 0.8)
+    # The teeth at the sides fade into the dark.
+    result[..., 3] = cv2.GaussianBlur(np.ascontiguousarray(result[..., 3]), (0, 0), sigmaX=2.5, sigmaY=0.8)
     return result
 
 
