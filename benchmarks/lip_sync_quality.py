@@ -111,7 +111,9 @@ class Bench:
             found.append(self._gap(frame, face))
             if show is not None and number % 10 == 0:
                 cv2.imwrite(str(show / f'{number:04d}.png'), frame.pixels)
-        said, found = np.array(said), np.array(found)
+        # The mesh may lose a face for a frame.
+        kept = np.isfinite(found) & np.isfinite(own)
+        said, found, own = (np.array(each)[kept] for each in (said, found, own))
         closed, wide = said == 0, said > LARGEST_GAP / 2
         return {
             'frames': len(said),
@@ -168,7 +170,7 @@ def moving(picture: np.ndarray, face: Face, size: tuple[int, int], height: int) 
         scale = height / face.size * (1 + 0.04 * math.sin(phase))
         turn = cv2.getRotationMatrix2D((x, y), 6 * math.sin(phase * 2), scale)
         turn[:, 2] += [size[0] / 2 - x + 0.06 * size[0] * math.sin(phase * 1.4), size[1] * 0.45 - y]
-        moved = cv2.warpAffine(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        moved = cv2.warpAffine(picture, turn, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         noise = np.random.default_rng(number).normal(0, 2, moved.shape[:2])[..., None]
         return np.clip(moved + noise, 0, 255).astype(np.uint8)
 

@@ -23,11 +23,11 @@ SPREAD, ROUNDING, NARROWING = 0.10, -0.20, -0.03
 # At width -1 the lips move forward, and at width 1 the corners move back and up.
 POUT, CORNER_BACK, CORNER_UP = 0.06, 0.03, 0.02
 # The upper lip's share of the way when lips that are apart are closed.
-CLOSING_SHARE = 0.5
+CLOSING_SHARE = 0.42
 # Lips that are apart at rest smile: when they close, the mouth becomes narrower, and its corners sink; in eye
 # distances, for a gap between SMILE_FROM and SMILE_TO.
 SMILE_FROM, SMILE_TO = 0.03, 0.18
-SMILE_WIDTH, SMILE_LIFT = 0.10, 0.08
+SMILE_WIDTH, SMILE_LIFT = 0.10, 0.10
 # The power of the gap between the middle of the mouth and its corners: 0.5 would be an ellipse.
 ROUNDNESS = 0.8
 
