@@ -188,7 +188,7 @@ class MouthRenderer:
         """Replace the skin around the mouth by that of the track's most closed mouth."""
         after = _inside(scene.after, scene.window)
         x0, y0, x1, y1 = place = _place(after[OUTER_RING], scene.window, WIDE_MARGIN * scene.pose.scale)
-        field = ExactField(self._topology, self._lips_only, (), (after, after), place)
+        field = ExactField(self._topology, self._lips_only, (), (after, after), place, 2)
         texture = np.ascontiguousarray(scene.face.values['mouth_skin'])
         closed, shown = field.look_up(self._atlas.texels, texture, self._atlas.opacity)
         repaint(pixels[y0:y1, x0:x1], closed, shown * np.float32(scene.repainted))
@@ -232,8 +232,8 @@ def _around_eye(topology: MeshTopology, ring: Sequence[int]) -> Bools:
 
 def _draw_line(scene: Scene, pixels: Pixels) -> None:
     """Draw the shadow between closed lips that are apart in the frame."""
-    # The dark line of lips that are closed in the frame is in its pixels.
-    depth = float(np.clip((scene.own_gap - 0.012) / 0.05, 0, 1)) * scene.share
+    # Lips that are closed in the frame, or repainted, already have a dark line.
+    depth = float(np.clip((scene.own_gap - 0.012) / 0.05, 0, 1)) * (scene.share - scene.repainted)
     width = LINE_WIDTH * scene.pose.scale
     line = inner_lips(scene.after[RING])[:41] - [scene.window.x0, scene.window.y0]
     margin = 3 * width + 2

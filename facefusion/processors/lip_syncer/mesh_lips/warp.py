@@ -21,7 +21,7 @@ RASTER_SIZE = 160
 # Around the mesh, the motion of its outline fades over this distance, in eye distances.
 REACH = 0.70
 # Mouths of at least this many pixels, with their surroundings, are not rendered twice as fine as the frame.
-LARGEST_FINE = 60_000
+LARGEST_FINE = 40_000
 # The window extends this far beyond the vertices that move, in eye distances, so that nothing moves at its edge.
 MARGIN = 0.74
 
@@ -102,12 +102,18 @@ class ExactField:
         return inside
 
     def look_up(self, texels: Floats, texture: Pixels, opacity: Floats) -> tuple[Pixels, Floats]:
-        """Return a texture [n,m,3] and an opacity [n,m] at the points of the field; 0 outside the mesh and in the hole.
+        """Return a texture [n,m,3] and an opacity [n,m] at the pixels of the field; 0 outside the mesh and in the hole.
 
         texels: float32 [468,2], the vertices in pixels of the texture.
         """
         u, v = mesh_coordinates(self._topology, self._index, self._points, texels)
         colour, shown = (cv2.remap(each, u, v, cv2.INTER_LINEAR) for each in (texture, opacity))
+        if self._fine > 1:
+            size = (self.place.width, self.place.height)
+            # Points outside the mesh are black, so the mean colour is divided by the share of the mesh.
+            share = cv2.resize(self._known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            colour, shown = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (colour, shown))
+            colour = np.clip(colour / np.maximum(share, 0.25)[..., None], 0, 255)
         return np.asarray(colour, np.uint8), np.asarray(shown, np.float32)
 
     def refine(self, pixels: Pixels, moved: Pixels, coarse: Floats) -> None:
