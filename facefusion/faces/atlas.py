@@ -30,6 +30,12 @@ def smooth_step(values: Floats) -> Floats:
     return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
 
 
+def smooth_number(value: float) -> float:
+    """``smooth_step`` of a number."""
+    clipped = min(max(value, 0.0), 1.0)
+    return clipped * clipped * (3 - 2 * clipped)
+
+
 def shrink(image: Floats, size: int) -> Floats:
     """Shrink a square image to ``size`` by area interpolation; return it unchanged if it has that size."""
     if len(image) == size:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from facefusion.faces.face import Face
-from facefusion.faces.measurement_types import FaceView
+from facefusion.faces.views import FaceView
 from facefusion.media.frame import Frame, PixelFrame, Window
 
 # Views per track; more views cost time and add little.
@@ -18,24 +21,36 @@ MARGIN = 0.6
 LARGEST_SIDE = 384
 
 
-class BestViews:
-    """Up to three views of each track, those with the highest product of size and detector score; bounded in memory."""
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """An order of views. quality: larger for a better view. margin: around the crop, as a fraction of the face."""
 
-    def __init__(self) -> None:
+    quality: Callable[[Face], float]
+    margin: float = MARGIN
+
+
+LARGEST = Ranking(lambda face: face.size * face.score)
+
+
+class BestViews:
+    """Up to three views of each track, those that a ranking puts first; bounded in memory."""
+
+    def __init__(self, ranking: Ranking = LARGEST) -> None:
+        self._ranking = ranking
         self._views: dict[int, list[tuple[float, FaceView]]] = {}
 
     def offer(self, frame: Frame, track: int, face: Face) -> None:
         """Store the face if it is among the best of its track; a face outside the frame is ignored."""
         if _window(frame, face, 0).is_empty:
             return
-        quality = face.size * face.score
+        quality = self._ranking.quality(face)
         known = self._views.get(track, [])
         if len(known) == MOST_VIEWS and quality <= known[-1][0]:
             return
         if not known and len(self._views) == MOST_TRACKS and not self._drop_worse(quality):
             return
         # The sort is stable, so the earlier of two equal views comes first.
-        known = sorted([*known, (quality, _crop(frame, face))], key=lambda view: -view[0])
+        known = sorted([*known, (quality, _crop(frame, face, self._ranking.margin))], key=lambda view: -view[0])
         self._views[track] = known[:MOST_VIEWS]
 
     def of(self, track: int) -> tuple[tuple[FaceView, ...], float]:
@@ -52,6 +67,22 @@ class BestViews:
         return True
 
 
+class RankedViews:
+    """The best views of each track by several rankings."""
+
+    def __init__(self, rankings: Iterable[Ranking]) -> None:
+        self._views = {ranking: BestViews(ranking) for ranking in rankings}
+
+    def offer(self, frame: Frame, track: int, face: Face) -> None:
+        """Store the face where it is among the best of its track."""
+        for views in self._views.values():
+            views.offer(frame, track, face)
+
+    def of(self, ranking: Ranking, track: int) -> tuple[tuple[FaceView, ...], float]:
+        """Return the views of a track by a ranking, as ``BestViews.of`` does."""
+        return self._views[ranking].of(track)
+
+
 def _window(frame: Frame, face: Face, margin: float) -> Window:
     """The part of the frame with the face and a margin around it, a fraction of the face; may be empty."""
     low, high = face.box[:2], face.box[2:]
@@ -60,8 +91,8 @@ def _window(frame: Frame, face: Face, margin: float) -> Window:
     return Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
 
 
-def _crop(frame: Frame, face: Face) -> FaceView:
-    window = _window(frame, face, MARGIN)
+def _crop(frame: Frame, face: Face, margin: float) -> FaceView:
+    window = _window(frame, face, margin)
     landmarks = face.landmarks - np.array([window.x0, window.y0, 0], np.float32)
     pixels = frame.read(window)
     scale = LARGEST_SIDE / max(*pixels.shape[:2], 1)

@@ -124,14 +124,14 @@ class FaceChunk(Chunk):
     Track numbers are local to the chunk. cut: bool [count], whether the frame starts a shot. thumbnails: uint8
     [2,54,96], luma of the first and last frame, to find a cut between chunks. left_out: int32 [count], detections of a
     frame beyond the limit; empty if there are none. of_tracks: measurements of tracks, [t,...] by the names of
-    ``TrackMeasurement``; track_weights: float32 [t], 0 for a track without views.
+    ``TrackMeasurement``; track_weights: float32 [t] by the same names, 0 for a track without views.
     """
 
     cut: Bools
     thumbnails: Bytes
     left_out: Ints = field(default_factory=_no_rows)
     of_tracks: Mapping[str, Values] = field(default_factory=dict)
-    track_weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    track_weights: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +148,11 @@ class LinkedChunk(Chunk):
     left_out: Ints = field(default_factory=_no_rows)
 
     def select(self, selection: Selection) -> LinkedChunk:
-        """Return the chunk with only the selected rows, in the order of the selection."""
+        """Return the chunk with only the selected rows, in the order of the selection.
+
+        The measurements of tracks are added to the values, as views without copies: arrays of objects, which cannot be
+        saved.
+        """
         rows = selection.rows
         track_rows = np.searchsorted(selection.tracks, self.track[rows])
         return replace(
@@ -158,10 +162,18 @@ class LinkedChunk(Chunk):
             landmarks=self.landmarks[rows],
             score=self.score[rows],
             values={name: value[rows] for name, value in self.values.items()}
-            | {name: value[track_rows] for name, value in selection.of_tracks.items()},
+            | {name: _views(value, track_rows) for name, value in selection.of_tracks.items()},
             filled=self.filled[rows],
             left_out=selection.left_out,
         )
+
+
+def _views(values: Values, rows: npt.NDArray[np.intp]) -> Values:
+    """Return the arrays ``values[row]`` of all rows without copying them, as an array of objects [n]."""
+    views = np.empty(len(rows), object)
+    for place, row in enumerate(rows.tolist()):
+        views[place] = values[row]
+    return views
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -47,6 +47,7 @@ class FeatureFinder:
         self._energy = self._pool(self._mean * self._mean)
         self._around_eyes = masks.around_eyes
         mouth = blur(masks.polygon(OUTER_LIPS, round(3 * grid.size / 64)), 1.0)
+        self._mouth = mouth > 0.5
         nose = blur(masks.polygon(NOSE), 1.0)
         self._zones = np.clip(np.maximum(masks.around_eyes, np.maximum(mouth, nose)), 0, 1)
         rings = ((OUTER_LIPS, 12), (EYE_IMAGE_LEFT, 8), (EYE_IMAGE_RIGHT, 8))
@@ -61,10 +62,15 @@ class FeatureFinder:
         return float(((1 - visible) * (seen > 0.5)).sum() / max(float(zones.sum()), 1e-3))
 
     def visible(self, luma: Floats, seen: Floats, glasses: float = 0.0) -> Floats:
-        """Return 0 on hidden features and 1 elsewhere, float32 [n,n] in 0..1, from atlas ``luma`` and ``seen`` [n,n].
+        """Return the visibility of ``find``."""
+        return self.find(luma, seen, glasses)[0]
 
-        ``glasses``: confidence 0..1 that the face wears glasses; eyes behind them count as visible unless the lenses
-        are black.
+    def find(self, luma: Floats, seen: Floats, glasses: float = 0.0) -> tuple[Floats, float]:
+        """Return visibility: 0 on hidden features and 1 elsewhere, float32 [n,n] in 0..1; and how much is a mouth.
+
+        luma, seen: [n,n] in atlas layout. ``glasses``: confidence 0..1 that the face wears glasses; eyes behind them
+        count as visible unless the lenses are black. The second value, 0..1, is that of a mouth with or without a
+        moustache, which hides the mouth in the first one; it is 0 for a mask.
         """
         band = look(luma) * self._inside * seen
         energy = self._enlarge(self._pool(band * band) / (self._energy + 1e-5))
@@ -82,7 +88,11 @@ class FeatureFinder:
             if there.sum() > LEAST_SEEN:
                 share = np.array([(float(visible[there].mean()) - GONE) / GONE_WIDTH], np.float32)
                 visible *= 1 - (1 - smooth_step(share)) * around
-        return visible
+        mouth = self._mouth & (seen > 0.5)
+        if mouth.sum() <= LEAST_SEEN:
+            return visible, 1.0
+        signs = [(float(alike[mouth].mean()) - 0.08) / 0.12, (float(energy[mouth].mean()) / usual - FLAT) / FLAT_WIDTH]
+        return visible, float(np.prod(smooth_step(np.array(signs, np.float32))))
 
     def _enlarge(self, values: Floats) -> Floats:
         return enlarge(np.asarray(values, np.float32), self._size, self._size)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from facefusion.faces.measurement_types import Measurements
+from facefusion.faces.mouth import MOUTH_REST, MOUTH_SKIN, MOUTH_TEETH
 from facefusion.faces.skin import SKIN
 
-ALL = Measurements(of_faces=(SKIN,))
+ALL = Measurements(of_faces=(SKIN,), of_tracks=(MOUTH_REST, MOUTH_SKIN, MOUTH_TEETH))
 
 
 def measurements_named(names: Collection[str]) -> Measurements:

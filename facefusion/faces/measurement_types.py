@@ -13,18 +13,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from facefusion.faces.best_views import LARGEST, Ranking
 from facefusion.faces.face import Floats, Values
 from facefusion.faces.topology import MeshTopology
+from facefusion.faces.views import FaceView as FaceView
 from facefusion.inference.pool import SessionPool
-from facefusion.media.frame import Frame, PixelFrame
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceView:
-    """A face cropped from its frame. ``landmarks``: float32 [n,3] in pixels of ``frame``."""
-
-    frame: PixelFrame
-    landmarks: Floats
+from facefusion.media.frame import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +83,8 @@ class FaceMeasurement:
 class TrackMeasurement:
     """One array of a track, measured in each chunk from the best views of the face.
 
-    ``merge`` combines the arrays of all chunks, [n, *shape], by weights float32 [n]. The other fields
-    are as in ``FaceValue``.
+    ``merge`` combines the arrays of all chunks, [n, *shape], by weights float32 [n], the total quality of their views
+    by ``ranking``. The other fields are as in ``FaceValue``.
     """
 
     name: str
@@ -100,6 +94,7 @@ class TrackMeasurement:
     merge: Callable[[Values, Floats], Values]
     needs_mesh: bool = False
     models: tuple[str, ...] = ()
+    ranking: Ranking = LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +118,11 @@ class Measurements:
     def names(self) -> tuple[str, ...]:
         """The names by which processors require the measurements."""
         return tuple(each.name for each in self.all)
+
+    @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """The rankings of views that the track measurements need, each once."""
+        return tuple(dict.fromkeys(each.ranking for each in self.of_tracks))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -162,6 +162,11 @@ def interpolated(before: Values, after: Values, share: float) -> Values:
 def weighted_mean(values: Values, weights: Floats) -> Values:
     """Return the mean of arrays [n, *shape] by weights float32 [n]; integers are rounded. For track measurements."""
     return _rounded(np.average(values, axis=0, weights=weights), values.dtype)
+
+
+def best_of(values: Values, weights: Floats) -> Values:
+    """Return the array with the largest weight of arrays [n, *shape]. For track measurements."""
+    return np.asarray(values[int(np.argmax(weights))])
 
 
 def _rounded(values: Values, dtype: np.dtype[Any]) -> Values:

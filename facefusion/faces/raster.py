@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from facefusion.faces.atlas import SHIFT, fixed_point
-from facefusion.faces.face import Floats, Ints
+from facefusion.faces.face import Bools, Floats, Ints
 from facefusion.faces.topology import MeshTopology, eye_distance, signed_areas
 
 # Triangles whose doubled signed area (in square pixels) is above this are back faces or slivers. They are not painted,
@@ -16,35 +16,48 @@ LARGEST_AREA = -0.6
 OUTSIDE = -9000.0
 
 
-def paint_triangles(topology: MeshTopology, points: Floats, depth: Floats, width: int, height: int) -> Ints:
+def paint_triangles(
+    topology: MeshTopology, points: Floats, depth: Floats, width: int, height: int, part: Bools | None = None
+) -> Ints:
     """The front-most triangle at each pixel, int32 [height,width], -1 outside the mesh.
 
     points: float32 [468,2] in image pixels; depth: [468], larger is farther. Triangles are painted from far to near,
-    which is sufficient for self-occlusion.
+    which is sufficient for self-occlusion. ``part``: bool [898], the triangles to paint; without it, all.
     """
     index = np.full((height, width), -1, np.int32)
     corners = points[topology.triangles]
     area = signed_areas(corners)
     order = np.argsort(-depth[topology.triangles].mean(1), kind='stable')
     fixed = fixed_point(corners)
-    for number in order[area[order] < LARGEST_AREA].tolist():
+    is_painted = area < LARGEST_AREA
+    if part is not None:
+        is_painted &= part
+    for number in order[is_painted[order]].tolist():
         cv2.fillConvexPoly(index, fixed[number], number, lineType=8, shift=SHIFT)
     return index
 
 
 def atlas_coordinates(topology: MeshTopology, index: Ints, points: Floats, size: int) -> tuple[Floats, Floats]:
     """Pixel coordinates u, v in an atlas of ``size`` at each pixel of ``index``, OUTSIDE where it is -1."""
-    texels = topology.texels(size)[topology.triangles]
+    return mesh_coordinates(topology, index, points, topology.texels(size))
+
+
+def mesh_coordinates(topology: MeshTopology, index: Ints, points: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Two values per vertex, [468,2], interpolated at each pixel of ``index``; OUTSIDE where it is -1.
+
+    points: float32 [468,2], the vertices in pixels of ``index``.
+    """
+    goals = values[topology.triangles]
     corners = points[topology.triangles]
     e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    f1, f2 = texels[:, 1] - texels[:, 0], texels[:, 2] - texels[:, 0]
+    f1, f2 = goals[:, 1] - goals[:, 0], goals[:, 2] - goals[:, 0]
     area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
     area = np.where(np.abs(area) < 1e-6, 1e-6, area)
     rows = []
     for axis in (0, 1):
         by_x = (f1[:, axis] * e2[:, 1] - f2[:, axis] * e1[:, 1]) / area
         by_y = (f2[:, axis] * e1[:, 0] - f1[:, axis] * e2[:, 0]) / area
-        rows += [by_x, by_y, texels[:, 0, axis] - by_x * corners[:, 0, 0] - by_y * corners[:, 0, 1]]
+        rows += [by_x, by_y, goals[:, 0, axis] - by_x * corners[:, 0, 0] - by_y * corners[:, 0, 1]]
     # The extra last row, at index -1, maps uncovered pixels to OUTSIDE.
     affine = np.vstack([np.stack(rows, 1), [0, 0, OUTSIDE, 0, 0, OUTSIDE]]).astype(np.float32)[index]
     x = np.arange(index.shape[1], dtype=np.float32)[None]

@@ -48,7 +48,8 @@ class SkinTraits(NamedTuple):
     lip_luma: the lips' mean luma, relative to the light. shadow_blue, shadow_red: the slope of the ratios of Cb and Cr
     over the logarithm of luma. lip_blue, lip_red: the mean differences of the lips' Cb and Cr ratios from the light.
     glasses: confidence, 0 to 1, that a dark frame of glasses is in front of the eyes. eye_image_left, eye_image_right:
-    0 closed to 1 open, by the visible iris and white. A chroma ratio is chroma over luma + CHROMA_FLOOR.
+    0 closed to 1 open, by the visible iris and white. mouth: 0 for a covered mouth to 1 for a visible one, with or
+    without a moustache. A chroma ratio is chroma over luma + CHROMA_FLOOR.
     """
 
     forehead: float
@@ -62,11 +63,12 @@ class SkinTraits(NamedTuple):
     glasses: float
     eye_image_left: float
     eye_image_right: float
+    mouth: float
 
 
 TRAIT_COUNT = len(SkinTraits._fields)
-# Traits that change within a few frames, because eyes blink.
-QUICK_TRAITS = ('eye_image_left', 'eye_image_right')
+# Traits that change within a few frames, because eyes blink and hands move.
+QUICK_TRAITS = ('eye_image_left', 'eye_image_right', 'mouth')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,11 +122,11 @@ class SkinMeter:
         weight = skin * coverage.visibility
         light = pool_light(small, weight)
         traits = self.find_traits(ycc, weight, light, seen, coverage.forehead)
-        visible = self._features.visible(small[..., 0], seen, traits.glasses)
+        visible, mouth = self._features.find(small[..., 0], seen, traits.glasses)
         return {
             'light': pack_light(light),
             'free': np.round(255 * coverage.visibility * visible).astype(np.uint8),
-            'traits': np.array(traits, np.float32),
+            'traits': np.array(traits._replace(mouth=mouth), np.float32),
         }
 
     def visible_features(self, ycc: Floats, seen: Floats) -> tuple[Floats, float]:
@@ -171,6 +173,7 @@ class SkinMeter:
             glasses=self._eyes.dark_frame(luma),
             eye_image_left=open_left,
             eye_image_right=open_right,
+            mouth=1.0,
         )
 
 

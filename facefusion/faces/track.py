@@ -8,16 +8,16 @@ the chunk and the one after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceFinder, largest_detections
-from facefusion.faces.best_views import BestViews
+from facefusion.faces.best_views import RankedViews
 from facefusion.faces.chunk import FaceChunk
 from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, Values, box_overlap, landmark_box, longer_side
-from facefusion.faces.measurement_types import FaceView, Meters
+from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
 from facefusion.media.frame import Frame
@@ -76,7 +76,7 @@ class ChunkTracker:
     meters: Meters
     starts_shot: bool = field(default=False, init=False)
     appeared: list[Face] = field(default_factory=list, init=False)
-    _views: BestViews = field(default_factory=BestViews)
+    _views: RankedViews = field(init=False)
     _active: list[Track] = field(default_factory=list)
     _seen: dict[int, list[Observation]] = field(default_factory=dict)
     _recent: list[Frame] = field(default_factory=list)
@@ -87,6 +87,9 @@ class ChunkTracker:
     _tracks: int = 0
     _excess: int = 0
     _left_out: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._views = RankedViews(self.meters.measurements.rankings)
 
     @property
     def faces(self) -> tuple[Face, ...]:
@@ -119,8 +122,8 @@ class ChunkTracker:
         self._recent.clear()
         seen = (entry for entries in self._seen.values() for entry in entries)
         rows = sorted(seen, key=lambda entry: (entry.frame, entry.track))
-        views = [self._views.of(track) for track in range(self._tracks)]
-        return _make_chunk(self._first, rows, self.meters, views, self._cuts, ends, self._left_out)
+        of_tracks = _measure_tracks(self.meters, self._views, range(self._tracks))
+        return _make_chunk(self._first, rows, self.meters.measurements, of_tracks, self._cuts, ends, self._left_out)
 
     def _note_cut(self, frame: Frame) -> bool:
         """Compare the frame with the previous one: return whether a shot starts, and note the motion of the frame."""
@@ -239,8 +242,7 @@ class ChunkTracker:
     def _observe(self, frame: Frame, track: int, face: Face) -> None:
         seen = Observation(frame.number, track, face, self.meters.measure(frame, face.landmarks))
         self._seen.setdefault(seen.frame, []).append(seen)
-        if self.meters.of_tracks:
-            self._views.offer(frame, track, face)
+        self._views.offer(frame, track, face)
 
     def _owner(self, detection: Detection) -> Track | None:
         """Return the track that a detection confirms, if any."""
@@ -253,12 +255,11 @@ def still_chunk(frame: Frame, analyser: FaceFinder, meters: Meters) -> FaceChunk
     """Return the record of an image: a clip of one frame."""
     faces, left_out = analyser.find_some(frame, analyser.detect(frame))
     rows = [Observation(0, number, face, meters.measure(frame, face.landmarks)) for number, face in enumerate(faces)]
-    best = BestViews()
-    if meters.of_tracks:
-        for row in rows:
-            best.offer(frame, row.track, row.face)
-    views = [best.of(row.track) for row in rows]
-    return _make_chunk(0, rows, meters, views, [False], [_thumbnail(frame)] * 2, [left_out])
+    best = RankedViews(meters.measurements.rankings)
+    for row in rows:
+        best.offer(frame, row.track, row.face)
+    of_tracks = _measure_tracks(meters, best, [row.track for row in rows])
+    return _make_chunk(0, rows, meters.measurements, of_tracks, [False], [_thumbnail(frame)] * 2, [left_out])
 
 
 def _middle(face: Face) -> Floats:
@@ -279,22 +280,28 @@ def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
     return next(near, None)
 
 
+def _measure_tracks(meters: Meters, views: RankedViews, tracks: Iterable[int]) -> dict[str, tuple[Values, Floats]]:
+    """Return the measurements of tracks, [t,...], and the weights of their views, float32 [t], by name."""
+    tracks, measured = list(tracks), dict[str, tuple[Values, Floats]]()
+    for each, meter in zip(meters.measurements.of_tracks, meters.of_tracks, strict=True):
+        found = [views.of(each.ranking, track) for track in tracks]
+        unmeasured = np.zeros(each.shape, each.dtype)
+        values = [meter.measure(best) if best else unmeasured for best, _ in found]
+        weights = np.array([weight for _, weight in found], np.float32)
+        measured[each.name] = np.array(values, each.dtype).reshape(-1, *each.shape), weights
+    return measured
+
+
 def _make_chunk(
     first: int,
     rows: list[Observation],
-    meters: Meters,
-    views: list[tuple[tuple[FaceView, ...], float]],
+    measurements: Measurements,
+    of_tracks: Mapping[str, tuple[Values, Floats]],
     cuts: list[bool],
     thumbnails: list[Floats],
     left_out: list[int],
 ) -> FaceChunk:
-    """``views``: the best views of each track and their weight, by track number."""
     points = rows[0].face.landmarks.shape[0] if rows else MESH_POINTS
-    of_tracks = {}
-    for measurement, meter in zip(meters.measurements.of_tracks, meters.of_tracks, strict=True):
-        unmeasured = np.zeros(measurement.shape, measurement.dtype)
-        measured = [meter.measure(best) if best else unmeasured for best, _ in views]
-        of_tracks[measurement.name] = np.array(measured, measurement.dtype).reshape(-1, *measurement.shape)
     return FaceChunk(
         first=first,
         count=len(cuts),
@@ -304,11 +311,11 @@ def _make_chunk(
         score=np.array([row.face.score for row in rows], np.float32),
         values={
             value.name: np.array([row.values[value.name] for row in rows], value.dtype).reshape(-1, *value.shape)
-            for value in meters.measurements.values
+            for value in measurements.values
         },
         cut=np.array(cuts, np.bool_),
         thumbnails=np.array(thumbnails).astype(np.uint8).reshape(2, THUMBNAIL[1], THUMBNAIL[0]),
         left_out=np.array(left_out if any(left_out) else [], np.int32),
-        of_tracks=of_tracks,
-        track_weights=np.array([weight for _, weight in views] if of_tracks else [], np.float32),
+        of_tracks={name: values for name, (values, _) in of_tracks.items()},
+        track_weights={name: weights for name, (_, weights) in of_tracks.items()},
     )

@@ -40,7 +40,7 @@ class ClipTracks:
         found: dict[str, Values] = {}
         for each in self.measurements:
             zeros = np.zeros(each.shape, each.dtype)
-            rows = [self.values[track][each.name] if track in self.values else zeros for track in tracks.tolist()]
+            rows = [self.values.get(track, {}).get(each.name, zeros) for track in tracks.tolist()]
             found[each.name] = np.array(rows, each.dtype).reshape(-1, *each.shape)
         return found
 
@@ -72,7 +72,7 @@ class Tracker:
     _last_thumbnail: npt.NDArray[np.uint8] | None = None
     _count: int = 0
     _left_out: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
-    _measured: dict[int, list[tuple[float, Mapping[str, Values]]]] = field(default_factory=dict)
+    _measured: dict[int, dict[str, list[tuple[float, Values]]]] = field(default_factory=dict)
 
     def track(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
         """Yield all faces of each chunk, after the next chunk has been read."""
@@ -89,10 +89,13 @@ class Tracker:
         """Return the tracks of all linked chunks, with their measurements."""
         merged: dict[int, Mapping[str, Values]] = {}
         for track, parts in self._measured.items():
-            weights = np.array([weight for weight, _ in parts], np.float32)
             merged[track] = {
-                each.name: each.merge(np.stack([values[each.name] for _, values in parts]), weights)
+                each.name: each.merge(
+                    np.stack([value for _, value in parts[each.name]]),
+                    np.array([weight for weight, _ in parts[each.name]], np.float32),
+                )
                 for each in self.measurements.of_tracks
+                if each.name in parts
             }
         return ClipTracks(self._count, self.measurements.of_tracks, merged)
 
@@ -133,9 +136,11 @@ class Tracker:
 
     def _add_measured(self, chunk: FaceChunk, number: int, track: int) -> None:
         """Add the measurements of a chunk's track ``number``, which is ``track`` in the clip."""
-        if self.measurements.of_tracks and chunk.track_weights[number] > 0:
-            values = {name: value[number].copy() for name, value in chunk.of_tracks.items()}
-            self._measured.setdefault(track, []).append((float(chunk.track_weights[number]), values))
+        for each in self.measurements.of_tracks:
+            weight = float(chunk.track_weights[each.name][number])
+            if weight > 0:
+                part = (weight, chunk.of_tracks[each.name][number].copy())
+                self._measured.setdefault(track, {}).setdefault(each.name, []).append(part)
 
     def _find_earlier(self, start: Row) -> int | None:
         """Return the track that ends shortly before ``start`` at its position, in the same shot."""

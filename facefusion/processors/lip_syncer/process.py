@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from facefusion.errors import InternalError
 from facefusion.processors.lip_syncer.models import EMBEDDED, frozen_model
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.processor import Processor, ProcessorTools
@@ -13,7 +12,9 @@ def prepare(tools: ProcessorTools) -> Processor:
     options = tools.settings[LipSyncerOptions]
     name = frozen_model(options.lip_syncer_model)
     if name == EMBEDDED:
-        raise InternalError('requirement-missing', f'the lip syncer {name} is not a part of this version')
+        from facefusion.processors.lip_syncer.mesh_lips.prepare import prepare_mesh_lips
+
+        return prepare_mesh_lips(tools, options)
     from facefusion.processors.lip_syncer.published import prepare_published
 
     return prepare_published(tools, options, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facefusion.faces.masks.options import MASK_PREFERENCES
-from facefusion.processors.lip_syncer.models import FADE_FRAMES, PREFERENCE, frozen_model, networks_of
+from facefusion.processors.lip_syncer.models import EMBEDDED, FADE_FRAMES, PREFERENCE, frozen_model, networks_of
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
 from facefusion.processors.registration import Registration, Requirements, joined
@@ -11,16 +13,25 @@ from facefusion.settings import Settings
 
 # The mask types that depend on the options of the user; the other ones need neither networks nor measurements.
 _MASK_TYPES = ('occlusion',)
+# The names of the measurements are those of ``mesh_lips.prepare``, which loads array libraries.
+_MEASUREMENTS = frozenset({'skin', 'mouth_rest', 'mouth_skin', 'mouth_teeth'})
 
 
 def _requirements(settings: Settings) -> Requirements:
     own = Requirements(source_audio=True, neighbours=FADE_FRAMES)
+    if _model(settings) == EMBEDDED:
+        return replace(own, measurements=_MEASUREMENTS, mesh=True)
     return joined([own, mask_requirements(settings, _MASK_TYPES)])
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
-    model = frozen_model(settings[LipSyncerOptions].lip_syncer_model)
-    return (*networks_of(model), *networks_of_masks(settings, _MASK_TYPES))
+    if _model(settings) == EMBEDDED:
+        return ('silero_vad',)
+    return (*networks_of(_model(settings)), *networks_of_masks(settings, _MASK_TYPES))
+
+
+def _model(settings: Settings) -> str:
+    return frozen_model(settings[LipSyncerOptions].lip_syncer_model)
 
 
 LIP_SYNCER = Registration(

@@ -46,7 +46,7 @@ def test_measurements_load_by_their_names(tmp_path):
     """The names include some with a common prefix, and the name of a field."""
     of_tracks = {'frame': np.zeros((2, 3), np.float16), 'values': np.ones(2, np.int64), 'a.b': np.ones((2, 0))}
     values = {name: np.full((30, 2), k, np.uint16) for k, name in enumerate(('frame', 'frames', 'of_tracks.frame'))}
-    weights = np.array([0.5, 0], np.float32)
+    weights = {name: np.array([0.5, 0], np.float32) for name in of_tracks}
     left_out = np.arange(40, dtype=np.int32)
     chunk = replace(CHUNK, values=values, of_tracks=of_tracks, track_weights=weights, left_out=left_out)
     chunk.save(tmp_path / 'chunk.npz')

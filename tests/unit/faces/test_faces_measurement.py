@@ -128,7 +128,7 @@ def test_faces_of_an_image_are_measured_as_tracks_of_one_frame():
     chunk = still_chunk(frame_at(0), ScriptedAnalyser(*actors), meters)
     heights = [float(np.ptp(actor.landmarks(0)[:, 1])) for actor in actors]
     np.testing.assert_allclose(chunk.of_tracks['count'], [[1, heights[0]], [1, heights[1]]], rtol=1e-5)
-    np.testing.assert_allclose(chunk.track_weights, 0.9 * np.array(heights), rtol=1e-5)
-    assert chunk.of_tracks['count'].dtype == np.float64 and chunk.track_weights.dtype == np.float32
+    np.testing.assert_allclose(chunk.track_weights['count'], 0.9 * np.array(heights), rtol=1e-5)
+    assert chunk.of_tracks['count'].dtype == np.float64 and chunk.track_weights['count'].dtype == np.float32
     nothing = still_chunk(frame_at(0), ScriptedAnalyser(), meters)
-    assert nothing.of_tracks['count'].shape == (0, 2) and nothing.track_weights.shape == (0,)
+    assert nothing.of_tracks['count'].shape == (0, 2) and nothing.track_weights['count'].shape == (0,)

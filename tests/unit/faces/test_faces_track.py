@@ -189,7 +189,7 @@ def test_chunk_does_not_depend_on_the_previous_chunk():
 
 def test_no_values_without_meters():
     chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
-    assert len(chunk.frame) == 5 and chunk.values == chunk.of_tracks == {} and len(chunk.track_weights) == 0
+    assert len(chunk.frame) == 5 and chunk.values == chunk.of_tracks == chunk.track_weights == {}
 
 
 def test_image_is_a_chunk_of_one_frame():

@@ -193,7 +193,12 @@ ONE, OTHER = Person(100, 100, 30), Person(300, 120, 50)
 def with_tracks(chunk: FaceChunk, builds: list[list[float]], weights: list[float]) -> FaceChunk:
     values = {'glow': np.zeros((len(chunk.frame), 2), np.float32), 'state': np.zeros(len(chunk.frame), np.int16)}
     of_tracks = {'build': np.array(builds, np.float64), 'unasked': np.zeros(len(builds))}
-    return replace(chunk, values=values, of_tracks=of_tracks, track_weights=np.array(weights, np.float32))
+    return replace(
+        chunk,
+        values=values,
+        of_tracks=of_tracks,
+        track_weights={name: np.array(weights, np.float32) for name in of_tracks},
+    )
 
 
 def test_the_weight_of_a_track_in_a_chunk_is_that_of_its_views():
@@ -224,4 +229,5 @@ def test_measurements_of_a_track_keep_no_chunk_in_memory():
     assert found.base is None or found.base.size <= 2
     assert all(not np.shares_memory(found, each) for each in chunk.of_tracks.values())
     (parts,) = tracker._measured.values()
-    assert all(not np.shares_memory(value, chunk.of_tracks['build']) for _, kept in parts for value in kept.values())
+    kept = [value for pairs in parts.values() for _, value in pairs]
+    assert kept and all(not np.shares_memory(value, chunk.of_tracks['build']) for value in kept)

@@ -87,8 +87,8 @@ def smooth_at(values, frame, low, high):
     landmarks = parabola(3)
     lips = [*OUTER_LIPS, *INNER_LIPS] if len(landmarks) == 468 else range(48, 68)
     landmarks[lips] = parabola(2)[lips]
-    # The last two traits are those of the eyes, which blink.
-    traits = np.concatenate([mean(3, 12)[:-2], mean(3, 3)[-2:]])
+    # The last three traits are those of the eyes, which blink, and of the mouth.
+    traits = np.concatenate([mean(3, 12)[:-3], mean(3, 3)[-3:]])
     light, own = mean(1, 3, pooled), pooled(values[frame][1])
     both = (own[..., 3] > 0.3) & (light[..., 3] > 0.3)
     # The smoothed light is scaled to the brightness of the frame.
