@@ -71,7 +71,7 @@ class Bench:
 
     def __init__(self) -> None:
         store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
-        sessions = SessionPool(store, ('cpu',), 0)
+        self.sessions = sessions = SessionPool(store, ('cpu',), 0)
         self.topology = load_topology()
         self.analyser = FaceAnalyser(sessions)
         self._measurements = measurements_named(MEASUREMENTS)
@@ -105,10 +105,10 @@ class Bench:
             start = time.process_time()
             self.renderer.render(frame, face, mouth)
             costs.append(time.process_time() - start)
-            above.append(self._above_nose(before, frame.pixels, face))
+            above.append(self.above_nose(before, frame.pixels, face))
             said.append(0.0 if mouth.is_closed else LARGEST_GAP * mouth.opening)
-            own.append(self._gap(PixelFrame(before), face))
-            found.append(self._gap(frame, face))
+            own.append(self.gap(PixelFrame(before), face))
+            found.append(self.gap(frame, face))
             if show is not None and number % 10 == 0:
                 cv2.imwrite(str(show / f'{number:04d}.png'), frame.pixels)
         # The mesh may lose a face for a frame.
@@ -126,7 +126,7 @@ class Bench:
             'cpu_ms': round(1000 * float(np.median(costs)), 1),
         }
 
-    def _gap(self, frame: PixelFrame, face: LinkedFace) -> float:
+    def gap(self, frame: PixelFrame, face: LinkedFace) -> float:
         found = self.analyser.follow(frame, face.landmarks, face.score)
         if found is None:
             return float('nan')
@@ -134,7 +134,7 @@ class Bench:
         found = self.analyser.follow(frame, found.landmarks, face.score) or found
         return lip_gap(in_head(head_pose(self.topology, found.landmarks), found.landmarks))
 
-    def _above_nose(self, before: np.ndarray, after: np.ndarray, face: LinkedFace) -> float:
+    def above_nose(self, before: np.ndarray, after: np.ndarray, face: LinkedFace) -> float:
         points = face.landmarks[self.topology.mean_shape[:, 1] < 0, :2]
         mask = np.zeros(before.shape[:2], np.uint8)
         cv2.fillConvexPoly(mask, cv2.convexHull(points).astype(np.int32), 1)
