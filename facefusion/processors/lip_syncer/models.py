@@ -6,6 +6,8 @@ from __future__ import annotations
 EMBEDDED = 'mesh_lips'
 # The models from which 'auto' selects, best first; the last one is embedded.
 PREFERENCE = ('wav2lip_gan_96', 'edtalk_256', 'wav2lip_96', EMBEDDED)
+# The mask types of the user that apply to lip syncers.
+MASK_TYPES = ('occlusion',)
 # The number of frames on each side of a frame that a fade (``fade.presence``) depends on.
 FADE_FRAMES = 5
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from facefusion.faces.masks.options import MASK_PREFERENCES
-from facefusion.processors.lip_syncer.models import EMBEDDED, FADE_FRAMES, PREFERENCE, frozen_model, networks_of
+from facefusion.processors.lip_syncer.models import (
+    EMBEDDED,
+    FADE_FRAMES,
+    MASK_TYPES,
+    PREFERENCE,
+    frozen_model,
+    networks_of,
+)
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
 from facefusion.processors.registration import Registration, Requirements, joined
 from facefusion.settings import Settings
 
-# The mask types that depend on the options of the user; the other ones need neither networks nor measurements.
-_MASK_TYPES = ('occlusion',)
 # The names of the measurements are those of ``mesh_lips.prepare``, which loads array libraries.
 _MEASUREMENTS = frozenset({'skin', 'mouth_rest', 'mouth_skin', 'mouth_teeth'})
 
@@ -20,14 +25,13 @@ _MEASUREMENTS = frozenset({'skin', 'mouth_rest', 'mouth_skin', 'mouth_teeth'})
 def _requirements(settings: Settings) -> Requirements:
     own = Requirements(source_audio=True, neighbours=FADE_FRAMES)
     if _model(settings) == EMBEDDED:
-        return replace(own, measurements=_MEASUREMENTS, mesh=True)
-    return joined([own, mask_requirements(settings, _MASK_TYPES)])
+        own = replace(own, measurements=_MEASUREMENTS, mesh=True)
+    return joined([own, mask_requirements(settings, MASK_TYPES)])
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
-    if _model(settings) == EMBEDDED:
-        return ('silero_vad',)
-    return (*networks_of(_model(settings)), *networks_of_masks(settings, _MASK_TYPES))
+    own = ('silero_vad',) if _model(settings) == EMBEDDED else networks_of(_model(settings))
+    return (*own, *networks_of_masks(settings, MASK_TYPES))
 
 
 def _model(settings: Settings) -> str:

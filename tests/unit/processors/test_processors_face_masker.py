@@ -25,7 +25,6 @@ from facefusion.processors.face_crops import face_crop
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.registration import FACE_DEBUGGER
 from facefusion.processors.face_masker import FaceMasker, prepare_masker
-from facefusion.processors.face_swapper.mesh_warp.network_masks import NetworkMasks
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
 from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
@@ -33,6 +32,7 @@ from facefusion.processors.face_swapper.mesh_warp.views import SourceView
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.registration import FACE_SWAPPER
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
+from facefusion.processors.network_masks import NetworkMasks
 from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registration import Requirements
 from facefusion.settings import Settings

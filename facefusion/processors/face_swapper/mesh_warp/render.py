@@ -22,10 +22,10 @@ from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles
 from facefusion.faces.skin import BGR_TO_YCC, SkinMeter, linked_skin
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
-from facefusion.processors.face_swapper.mesh_warp.network_masks import Limit
 from facefusion.processors.face_swapper.mesh_warp.opacity import Opacity
 from facefusion.processors.face_swapper.mesh_warp.relight import Relight, Relighter, paint, turning
 from facefusion.processors.face_swapper.mesh_warp.source import TEXTURE_SIZE, SourceTexture
+from facefusion.processors.network_masks import Limit
 from facefusion.processors.registration import SMALLEST_FACE, is_large_enough
 
 Pixels = npt.NDArray[np.uint8]

@@ -15,12 +15,12 @@ from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.masks.options import FaceMaskOptions, idle_options
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import PixelFrame, Window
-from facefusion.processors.face_swapper.mesh_warp.network_masks import NetworkMasks, prepare_network_masks
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
 from facefusion.processors.face_swapper.mesh_warp.source import build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
 from facefusion.processors.face_swapper.people import same_person
 from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
+from facefusion.processors.network_masks import NetworkMasks, prepare_network_masks
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 # Minimum height of a source face in pixels; the texture of a smaller face is not usable.
@@ -71,7 +71,8 @@ def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     masks = tools.settings[FaceMaskOptions]
     for text in (*source.flaws, *idle_options(masks)):
         tools.emit(Message('warn', 'face_swapper', text))
-    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology, prepare_network_masks(masks, tools))
+    limits = prepare_network_masks(masks, tools, 'face_swapper')
+    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology, limits)
 
 
 def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) -> list[SourceView]:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from facefusion.errors import InternalError
+from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.topology import load_topology
 from facefusion.processors.lip_syncer.fade import presence
 from facefusion.processors.lip_syncer.mesh_lips.idle import IdleMotion
 from facefusion.processors.lip_syncer.mesh_lips.render import MouthRenderer
+from facefusion.processors.lip_syncer.models import MASK_TYPES
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
+from facefusion.processors.network_masks import NetworkMasks, prepare_network_masks
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.voice.activity import VoiceActivity
-from facefusion.voice.mouth_curves import MouthCurves, measure_curves
+from facefusion.voice.mouth_curves import MouthCurves, MouthShape, measure_curves
 
 NAME = 'lip_syncer'
 # The network that finds speech in the voice.
 VOICE_DETECTOR = 'silero_vad'
+# The weight that leaves the motion as it is, as with wav2lip, and the widest opening of a stronger motion.
+_USUAL_WEIGHT, _WIDEST = 0.5, 1.1
 
 
 class MeshLips:
@@ -24,21 +31,34 @@ class MeshLips:
 
     name = NAME
 
-    def __init__(self, renderer: MouthRenderer, curves: MouthCurves, idle: float = 0.0) -> None:
-        """``idle``: strength 0..1 of the motion of heads in a still picture."""
+    def __init__(
+        self, renderer: MouthRenderer, curves: MouthCurves, options: LipSyncerOptions, masks: NetworkMasks | None = None
+    ) -> None:
+        """``masks``: the masks of published networks."""
         self._renderer = renderer
         self._curves = curves
-        self._idle = idle
+        self._strength = options.lip_syncer_weight / _USUAL_WEIGHT
+        self._idle = options.lip_syncer_idle_motion
+        self._masks = masks
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Change the mouths of each frame, and return for each frame whether any of its pixels changed."""
         return [self._speak(task) for task in batch]
 
     def _speak(self, task: FrameTask) -> bool:
-        mouth = self._curves.at(task.seconds)
+        mouth = _with_strength(self._curves.at(task.seconds), self._strength)
         idle = IdleMotion.at(float(task.seconds), self._idle) if self._idle > 0 and _is_still(task) else None
-        changed = [self._renderer.render(task.frame, face, mouth, presence(task, face), idle) for face in task.faces]
-        return any(changed)
+        changed = False
+        for face in task.faces:
+            limit = self._masks.limit(task, face) if self._masks is not None else None
+            changed |= self._renderer.render(task.frame, face, mouth, presence(task, face), idle, limit)
+        return changed
+
+
+def _with_strength(mouth: MouthShape, strength: float) -> MouthShape:
+    """Return a stronger or weaker motion of the mouth; 1 leaves it unchanged, and 0 closes the mouth."""
+    opening = min(mouth.opening * strength, max(mouth.opening, _WIDEST))
+    return MouthShape(opening, float(np.clip(mouth.width * strength, -1, 1)), mouth.is_closed or strength == 0)
 
 
 def _is_still(task: FrameTask) -> bool:
@@ -51,4 +71,5 @@ def prepare_mesh_lips(tools: ProcessorTools, options: LipSyncerOptions) -> Proce
     if tools.voice is None:
         raise InternalError('requirement-missing', 'the lip syncer was prepared without a voice')
     curves = measure_curves(tools.voice, VoiceActivity(tools.sessions.session(VOICE_DETECTOR)))
-    return MeshLips(MouthRenderer(load_topology()), curves, options.lip_syncer_idle_motion)
+    masks = prepare_network_masks(tools.settings[FaceMaskOptions], tools, NAME, MASK_TYPES)
+    return MeshLips(MouthRenderer(load_topology()), curves, options, masks)

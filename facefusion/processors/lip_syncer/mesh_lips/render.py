@@ -40,6 +40,7 @@ from facefusion.processors.lip_syncer.mesh_lips.visibility import (
     share_by_turn,
 )
 from facefusion.processors.lip_syncer.mesh_lips.warp import ExactField, MotionField, moved_pixels, moved_window
+from facefusion.processors.network_masks import Limit
 from facefusion.voice.mouth_curves import MouthShape
 
 Pixels = npt.NDArray[np.uint8]
@@ -103,12 +104,18 @@ class MouthRenderer:
         self._skin_cells = tuple(np.clip(np.round(texels).astype(int), 0, LIGHT_SIZE - 1).T[::-1])
 
     def render(
-        self, frame: Frame, face: LinkedFace, mouth: MouthShape, share: float = 1.0, idle: IdleMotion | None = None
+        self,
+        frame: Frame,
+        face: LinkedFace,
+        mouth: MouthShape,
+        share: float = 1.0,
+        idle: IdleMotion | None = None,
+        limit: Limit | None = None,
     ) -> bool:
         """Give ``face`` a mouth in ``frame``; return whether anything changed.
 
         ``share``: 0 keeps the own mouth, 1 is the full command. It is reduced for turned, covered and tiny faces.
-        ``idle``: the motion of a head in a still picture.
+        ``idle``: the motion of a head in a still picture. ``limit``: the masks of published networks.
         """
         scene = self._scene(frame, face, mouth, share, idle)
         if scene is None:
@@ -121,6 +128,11 @@ class MouthRenderer:
             self._blink(scene, idle, before, pixels, field)
         if not place.is_empty:
             self._render_mouth(scene, before, pixels, field)
+        if limit is not None:
+            opacity = limit(window, pixels)[..., None]
+            pixels = np.round(before * (1 - opacity) + pixels * opacity).astype(np.uint8)
+            if np.array_equal(pixels, before):
+                return False
         frame.write(window, pixels, before)
         return True
 

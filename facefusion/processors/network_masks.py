@@ -1,4 +1,4 @@
-"""Masks of published networks for a face that ``mesh_warp`` has painted in a window of the frame."""
+"""Masks of published networks for a face that a processor of the mesh has painted in a window of the frame."""
 
 from __future__ import annotations
 
@@ -44,12 +44,15 @@ class NetworkMasks:
         return np.asarray(cv2.warpAffine(mask, back, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def prepare_network_masks(options: FaceMaskOptions, tools: ProcessorTools) -> NetworkMasks | None:
-    """Return the masks of the selected networks, or None if the mesh provides all masks."""
-    if not mask_networks(options):
-        return None
-    types = tuple(kind for kind in ('occlusion', 'region') if kind not in mesh_types(options))
-    return NetworkMasks(prepare_masker(masks_of_types(options, types), tools, _TEMPLATE, 'face_swapper'))
+def prepare_network_masks(
+    options: FaceMaskOptions, tools: ProcessorTools, name: str, types: tuple[str, ...] = ('occlusion', 'region')
+) -> NetworkMasks | None:
+    """Return the masks of the selected networks for the processor ``name``, or None if the mesh provides all masks.
+
+    ``types`` are the mask types that the processor applies.
+    """
+    options = masks_of_types(options, tuple(kind for kind in types if kind not in mesh_types(options)))
+    return NetworkMasks(prepare_masker(options, tools, _TEMPLATE, name)) if mask_networks(options) else None
 
 
 def _made(crop: FaceCrop, window: Window, painted: Pixels) -> Pixels:
