@@ -22,6 +22,8 @@ RASTER_SIZE = 160
 REACH = 0.70
 # Mouths of at least this many pixels, with their surroundings, are not rendered twice as fine as the frame.
 LARGEST_FINE = 40_000
+# The motion of a triangle whose area changes by more than this factor is that of its surroundings.
+MOST_STRETCHING = 2.0
 # The window extends this far beyond the vertices that move, in eye distances, so that nothing moves at its edge.
 MARGIN = 0.74
 
@@ -48,7 +50,8 @@ class MotionField:
         points = ((after[:, :2] - corner) * scale + (scale - 1) / 2).astype(np.float32)
         index = paint_triangles(topology, points, after[:, 2], small_width, small_height)
         moved = (before[:, :2] - after[:, :2]).astype(np.float32)
-        covered = (index >= 0).astype(np.uint8)
+        stretched = _stretched(topology, before, after)
+        covered = ((index >= 0) & ~stretched[index]).astype(np.uint8)
         x, y = mesh_coordinates(topology, index, points, moved)
         offset = _bounded(x, y, covered, moved)
         offset = _continue_outside(offset, covered, unit * scale)
@@ -135,6 +138,19 @@ class ExactField:
         )
         inside = cv2.erode(known, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
         moved[y0:y1, x0:x1][inside] = mouth[inside]
+
+
+def _stretched(topology: MeshTopology, before: Floats, after: Floats) -> Bools:
+    """Return the triangles [898] whose area in the image changes a lot; at the outline they would leave spikes."""
+    areas = [_areas(mesh[topology.triangles, :2]) for mesh in (before, after)]
+    ratio = areas[1] / np.where(areas[0] == 0, np.inf, areas[0])
+    return np.asarray((ratio < 1 / MOST_STRETCHING) | (ratio > MOST_STRETCHING))
+
+
+def _areas(corners: Floats) -> Floats:
+    """Return twice the signed areas of triangles [n,3,2]."""
+    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0], np.float32)
 
 
 def _nearest(covered: Bools) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
