@@ -6,8 +6,9 @@ The digests cover everything that changes a pixel, and no settings that are tune
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,9 @@ def fingerprint_run(
     common = _analysis(plan, settings, inputs, providers)
     analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
     fuller = [
-        canonical_digest({**common, 'measured': list(ALL.names), 'finds_faces': True, 'watched': dict(each)})
-        for each in screening[1:]
+        canonical_digest({**common, 'measured': names, 'finds_faces': True, 'watched': dict(each)})
+        for names in _names_with(plan.measurements.names)
+        for each in screening
     ]
     rendered = {
         'version': RENDER_VERSION,
@@ -143,6 +145,14 @@ def fingerprint_run(
     }
     others = tuple(digest for digest in fuller if digest != analysis)
     return RunDigests(inputs.target, analysis, canonical_digest(rendered), others, parts)
+
+
+def _names_with(names: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the names of all sets of measurements that contain ``names``, the smallest ones first."""
+    others = [name for name in ALL.names if name not in names]
+    for count in range(len(others) + 1):
+        for added in combinations(others, count):
+            yield [name for name in ALL.names if name in (*names, *added)]
 
 
 def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:

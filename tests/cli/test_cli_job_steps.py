@@ -130,7 +130,9 @@ def test_settings_are_frozen_when_a_step_is_added(jobs, tmp_path):
     args = jobs.show('j')['steps'][0]['args']
     assert (args['output_image_quality'], args['face_selector_mode']) == (33, 'one')
     idle = {key for each in REGISTRATIONS if each.name not in args['processors'] for key in each.preferences}
-    assert {key for key, value in args.items() if key.endswith('_model') and value == 'auto'} <= idle
+    automatic = {key for key, value in args.items() if key.endswith('_model') and value == 'auto'}
+    # No processor of the step needs a voice.
+    assert automatic <= {*idle, 'voice_extractor_model'}
     # Options that belong to the process that adds the step (devices, messages) are not stored.
     assert set(args) == {info.key for group in STEP_GROUPS for info in describe(group) if not info.no_effect}
 

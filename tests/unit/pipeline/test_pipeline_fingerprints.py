@@ -77,7 +77,8 @@ def digests(clip, tmp_path):
 
 def test_equal_runs_have_equal_digests(digests):
     first = digests()
-    assert first == digests() and len({first.target, first.analysis, first.plan, *first.fuller}) == 4
+    assert first == digests()
+    assert len({first.target, first.analysis, first.plan, *first.fuller}) == 3 + len(first.fuller) > 3
 
 
 def test_settings_tuned_to_a_machine_change_no_digest(digests, tmp_path):
