@@ -161,8 +161,8 @@ def mel_of_facefusion(case: dict) -> np.ndarray:
 def colours_of_facefusion(monkeypatch):
     """Colour as FaceFusion 3.8 does.
 
-    It takes the grey picture before it resizes it, by linear interpolation. With DDColor, that picture is the luma and
-    not the lightness, and OpenCV computes the lightness that stays. With DeOldify, the lightness is the blue channel.
+    It takes the luma as grey picture and resizes it by linear interpolation. With DDColor, OpenCV computes the
+    lightness that stays; with DeOldify, the blue channel becomes the lightness.
     """
 
     def grey(pixels):
@@ -170,11 +170,6 @@ def colours_of_facefusion(monkeypatch):
 
     def grey_resized(frame, width, height):
         return cv2.resize(grey(frame.whole()), (width, height))
-
-    def lightness_as_grey(pixels):
-        lab = cv2.cvtColor(pixels / np.float32(255), cv2.COLOR_BGR2LAB)
-        lab[..., 1:] = 0
-        return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)[..., 0]
 
     def lightness_by_opencv(pixels):
         return cv2.cvtColor(pixels / np.float32(255), cv2.COLOR_BGR2LAB)[..., 0]
@@ -185,7 +180,6 @@ def colours_of_facefusion(monkeypatch):
         return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR).astype(np.float32)
 
     monkeypatch.setattr(PixelFrame, 'resized', grey_resized)
-    monkeypatch.setattr(networks, 'grey_of_same_lightness', lightness_as_grey)
     monkeypatch.setattr(networks, 'lightness', lightness_by_opencv)
     monkeypatch.setattr(networks, '_with_luma', with_blue_as_lightness)
 
