@@ -5,7 +5,6 @@ OpenCV converts float pixels to Lab by a coarse table: its L is wrong by up to 0
 
 from __future__ import annotations
 
-from functools import cache
 from typing import cast
 
 import numpy as np
@@ -33,12 +32,15 @@ def grey_of_same_lightness(pixels: Pixels) -> Values:
 
 
 def _luminance(pixels: Plane) -> Values:
-    return cast(Values, _linear_levels(pixels.dtype.itemsize)[pixels] @ _LUMINANCE)
+    levels = _OF_8_BITS if pixels.dtype == np.uint8 else _OF_16_BITS
+    return cast(Values, levels[pixels] @ _LUMINANCE)
 
 
-@cache
-def _linear_levels(size: int) -> Values:
-    """Return the linear light of each level of samples of one or two bytes."""
-    levels = np.linspace(0, 1, 256**size)
+def _linear_levels(count: int) -> Values:
+    """Return the linear light of each of ``count`` levels."""
+    levels = np.linspace(0, 1, count)
     linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     return linear.astype(np.float32)
+
+
+_OF_8_BITS, _OF_16_BITS = _linear_levels(1 << 8), _linear_levels(1 << 16)
