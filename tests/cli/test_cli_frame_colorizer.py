@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import av
 import cv2
@@ -70,7 +71,7 @@ def test_a_grey_image_without_faces_is_coloured_and_no_face_model_is_loaded(run,
 
 def test_colour_material_is_coloured_with_a_message(run, example_portrait, tmp_path):
     done = run(example_portrait)
-    assert 'the target is already in colour' in done.err
+    assert 'the first frame is already in colour' in done.err
     assert np.abs(cv2.imread(str(tmp_path / 'out.png')).astype(int) - cv2.imread(str(example_portrait))).mean() > 10
 
 
@@ -157,15 +158,30 @@ def test_an_image_that_does_not_fit_into_memory_is_refused_by_the_plan(program, 
     assert 'MB of memory' in said
 
 
+def with_face_models(models, store, folder):
+    """Return a copy of a folder of weights that also has the models of the embedded swapper."""
+    weights = folder / 'weights'
+    shutil.copytree(models, weights, symlinks=True)
+    for name in ('centerface', 'face_mesh'):
+        (weights / store.path(name).name).symlink_to(store.path(name))
+    return weights
+
+
 @pytest.mark.parametrize('chain', [('face_swapper', 'frame_colorizer'), ('frame_colorizer', 'face_swapper')])
 def test_the_colorizer_works_before_and_after_the_swapper(program, models, store, example_portrait, tmp_path, chain):
-    for name in ('centerface', 'face_mesh'):
-        path = models / store.path(name).name
-        if not path.exists():
-            path.symlink_to(store.path(name))
+    weights = with_face_models(models, store, tmp_path)
     target = tmp_path / 'grey.png'
     cv2.imwrite(str(target), cv2.imread(str(example_portrait), cv2.IMREAD_GRAYSCALE))
-    paths = ('-s', example_portrait, '-t', target, '-o', tmp_path / 'out.png', '--models-path', models)
+    paths = ('-s', example_portrait, '-t', target, '-o', tmp_path / 'out.png', '--models-path', weights)
     done = program.run(*UNMARKED, *paths, '--processors', *chain, '--face-swapper-model', 'mesh_warp')
     assert (done.report['frames_changed'], done.report['faces']) == (1, 1)
     assert spread(cv2.imread(str(tmp_path / 'out.png'))) > 20
+
+
+def test_a_clip_is_swapped_and_coloured_in_one_pass(program, models, store, example_portrait, face_clip, tmp_path):
+    weights = with_face_models(models, store, tmp_path)
+    paths = ('-s', example_portrait, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--models-path', weights)
+    words = ('--processors', 'frame_colorizer', 'face_swapper', '--face-swapper-model', 'mesh_warp')
+    done = program.run(*UNMARKED, *paths, *words, '--trim-frame-end', 20)
+    assert done.report['frames_changed'] == 20 and done.report['faces'] > 20
+    assert done.report['effects'] == {'frame_colorizer': 'enhancement', 'face_swapper': 'composite'}

@@ -40,7 +40,7 @@ class FrameColorizer:
         """Colour each frame; return whether it was changed, which is true unless the share is 0."""
         for task in batch if self._share else ():
             if task.seconds == 0 and is_coloured(task.frame):
-                text = 'the target is already in colour: the network ignores its colours and paints others'
+                text = 'the first frame is already in colour: the network ignores its colours and paints others'
                 self._emit(Message('info', self.name, text))
             task.frame = self._painter.paint(task.frame, self._share)
         return [self._share > 0] * len(batch)
