@@ -26,6 +26,7 @@ from facefusion.media.convert import (
     planes_to_bgr,
     reformatted,
     resize_samples,
+    rounded,
     tag_video,
     to_8_bits,
     whole_bgr,
@@ -223,6 +224,18 @@ class PlaneFrame(Frame):
         for plane, change in zip(self._planes[1:], chroma, strict=True):
             part = plane[y0 // fy : -(-y1 // fy), x0 // fx : -(-x1 // fx)]
             self._add(part, block_means(change, self.format, window, (self.width, self.height)))
+
+    def blend_chroma(self, colours: Values, share: float) -> None:
+        """Mix the chroma of ``colours`` into the whole frame by ``share``, 0..1; the luma stays exact.
+
+        colours: float32 HxWx3 BGR in 0..255 of any size, resized by linear interpolation. Not for RGB planes.
+        """
+        self._touch()
+        chroma = cv2.split(cv2.transform(colours, self.color.from_bgr(self.format.bits)[1:]))
+        for plane, codes in zip(self._planes[1:], chroma, strict=True):
+            wanted = cv2.resize(codes, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            mixed = cv2.addWeighted(plane.astype(np.float32), 1 - share, wanted, share, 0)
+            plane[...] = rounded(mixed, self.format.bits)
 
     def add_luma(self, delta: NDArray[np.float32]) -> None:
         self._touch()

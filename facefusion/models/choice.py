@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from facefusion.models.catalog import Catalog, ModelEntry
 
 Licences = Literal['any', 'commercial']
+# The last of the preferred models where no model is embedded.
+NO_EMBEDDED = ''
 
 
 class Choice(NamedTuple):
@@ -26,7 +28,7 @@ class Choice(NamedTuple):
 
 
 class ModelChooser(Protocol):
-    """Chooses one of several models, listed in order of preference; the last model is embedded."""
+    """Chooses one of several models, in order of preference; the last one is embedded, or ``NO_EMBEDDED``."""
 
     def choose(self, preferred: Sequence[str]) -> Choice: ...
 
@@ -35,8 +37,8 @@ class EmbeddedModels:
     """Always chooses the embedded model, for callers that run no model."""
 
     def choose(self, preferred: Sequence[str]) -> Choice:
-        """Return the last of ``preferred``."""
-        return Choice(preferred[-1])
+        """Return the last of ``preferred``, or the first one if none is embedded."""
+        return Choice(preferred[-1] or preferred[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class LocalModels:
     def choose(self, preferred: Sequence[str]) -> Choice:
         """Return the first of ``preferred`` that can be used here, else the last one.
 
-        The last model is embedded: it needs no weights, or only weights that every run fetches.
+        The last model is embedded: it needs no weights, or only weights that every run fetches. Raises ModelError
+        model-none-present if none of ``preferred`` can be used and none is embedded.
         """
         *better, embedded = preferred
         if not better:
@@ -65,6 +68,8 @@ class LocalModels:
         for index, name in enumerate(allowed):
             if all(self._is_present(entry) for entry in needed_entries(catalog, name)):
                 return Choice(name, allowed[0] if index else '')
+        if embedded == NO_EMBEDDED:
+            raise _none_present(catalog, allowed or better)
         return Choice(embedded, allowed[0] if allowed else '')
 
     def _may_run(self, catalog: Catalog, name: str) -> bool:
@@ -100,6 +105,20 @@ def forbidden_models(catalog: Catalog, model_id: str, licences: Licences) -> lis
     """Return the entries that ``licences`` forbids, among those of a model and of the models that it needs."""
     entries = needed_entries(catalog, model_id)
     return [entry for entry in entries if licences == 'commercial' and not entry.licence.commercial]
+
+
+def _none_present(catalog: Catalog, names: Sequence[str]) -> ModelError:
+    """Return the error that no model of a task is present; ``names`` are its models, best first."""
+    entries = [catalog.entry(name) for name in names]
+    sizes = [f' ({entry.size / 1e6:.0f} MB)' if entry.size else '' for entry in entries]
+    _, *others = [f'{entry.id}{size}' for entry, size in zip(entries, sizes, strict=True)]
+    hint = f'run `facefusion models fetch {names[0]}`{sizes[0]}'
+    return ModelError(
+        'model-none-present',
+        f'no model of the task {entries[0].task} is on this machine',
+        cause='no package contains one, so none is embedded',
+        hint=f'{hint}; other models: {", ".join(others)}' if others else hint,
+    )
 
 
 def require_allowed(catalog: Catalog, model_id: str, licences: Licences) -> None:

@@ -84,7 +84,8 @@ class Registration:
     ids that a run needs, ``effect`` the kind of the output, and ``output_size`` the width and height of the output for
     those of the input. ``changes`` returns whether the processor will change a frame with these selected faces; it is
     called before rendering, to decide whether the frame gets the visible label and the invisible mark. ``preferences``
-    lists, for each option that may be 'auto', the models in order of preference; the last one is embedded.
+    lists, for each option that may be 'auto', the models in order of preference; the last one is embedded, or
+    ``models.choice.NO_EMBEDDED``.
     """
 
     name: str

@@ -232,3 +232,40 @@ class EnhancerSession:
             output[:] = np.array(self._colour, np.float32)[None, :, None, None]
         rows, columns = np.indices(output.shape[2:]) // 4
         return [output + np.where((rows + columns) % 2, np.float32(self._grain), np.float32(-self._grain))]
+
+
+def colorizer(channels: int) -> bytes:
+    """Return a colorizer with two (DDColor) or three (DeOldify) output channels: MIX of its input, scaled and moved.
+
+    DDColor gets a in 15..45 and b in -30..0; DeOldify gets warm colours.
+    """
+    gains, offsets = ([30, 30], [15, -30]) if channels == 2 else ([1, 0.8, 0.6], [20, 5, -10])
+    constants = {
+        'mix': (MIX[:channels] * np.array(gains, np.float32)[:, None]).reshape(channels, 3, 1, 1),
+        'offset': np.array(offsets, np.float32).reshape(1, channels, 1, 1),
+    }
+    nodes = [
+        helper.make_node('Conv', ['input', 'mix'], ['mixed'], kernel_shape=[1, 1]),
+        helper.make_node('Add', ['mixed', 'offset'], ['output']),
+    ]
+    shapes = [[1, count, 'height', 'width'] for count in (3, channels)]
+    return network_bytes(nodes, [('input', shapes[0])], [('output', shapes[1])], constants)
+
+
+class ColorizerSession:
+    """A session of a colorizer that returns the map ``colours`` [channels,h,w] for every frame; ``fed`` records inputs.
+
+    ``shape`` is that of its input.
+    """
+
+    def __init__(self, colours: np.ndarray, shape: tuple[int | str, ...] = (1, 3, 'height', 'width')) -> None:
+        self.fed: list[np.ndarray] = []
+        self._colours = np.asarray(colours, np.float32)
+        self._inputs = [SimpleNamespace(name='input', shape=list(shape))]
+
+    def get_inputs(self) -> list[Any]:
+        return self._inputs
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.fed.append(feeds['input'])
+        return [self._colours[None]]

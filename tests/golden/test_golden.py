@@ -17,8 +17,10 @@ import pytest
 from fakes.program import UNMARKED, Program
 
 from facefusion.faces.face import Floats
+from facefusion.media.frame import PixelFrame
 from facefusion.processors import registry
 from facefusion.processors.face_swapper.neural import prepare
+from facefusion.processors.frame_colorizer import networks
 from facefusion.processors.lip_syncer import process, published
 from facefusion.processors.lip_syncer.registration import LIP_SYNCER
 
@@ -29,6 +31,7 @@ PROCESSORS = (
     ['face_enhancer'],
     ['face_swapper', 'face_enhancer'],
     ['lip_syncer'],
+    ['frame_colorizer'],
 )
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures'
 # Options that this version does not support yet.
@@ -53,6 +56,7 @@ DIFFERENT = (
     'scale_half',
     'odd_size',
     'enh_edge',
+    'col_ddcolor_tileb',
 )
 # An item that this program draws differently: it does not draw the 68 points that are estimated from five.
 OWN_DRAWINGS = ('face-landmark-68/5',)
@@ -66,6 +70,7 @@ DEFAULTS = {
     '--face-swapper-model': 'hyperswap_1a_256',
     '--face-enhancer-model': 'gfpgan_1.4',
     '--lip-syncer-model': 'wav2lip_gan_96',
+    '--frame-colorizer-model': 'ddcolor',
 }
 # The mel spectrogram of silence, which FaceFusion 3.8 uses for all images.
 SILENCE = np.full((80, 16), -4, np.float32)
@@ -152,6 +157,33 @@ def mel_of_facefusion(case: dict) -> np.ndarray:
     return np.clip(np.log10(np.maximum(1e-5, levels)) * 1.6 + 3.2, -4, 4).astype(np.float32)
 
 
+@pytest.fixture
+def colours_of_facefusion(monkeypatch):
+    """Colour as FaceFusion 3.8 does.
+
+    It takes the luma as grey picture and resizes it by linear interpolation. With DDColor, OpenCV computes the
+    lightness that stays; with DeOldify, the blue channel becomes the lightness.
+    """
+
+    def grey(pixels):
+        return np.dstack([cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)] * 3)
+
+    def grey_resized(frame, width, height):
+        return cv2.resize(grey(frame.whole()), (width, height))
+
+    def lightness_by_opencv(pixels):
+        return cv2.cvtColor(pixels / np.float32(255), cv2.COLOR_BGR2LAB)[..., 0]
+
+    def with_blue_as_lightness(pixels, colours):
+        lab = cv2.cvtColor(colours.astype(np.uint8), cv2.COLOR_BGR2LAB)
+        lab[..., 0] = pixels[..., 0]
+        return cv2.cvtColor(lab, cv2.COLOR_LAB2BGR).astype(np.float32)
+
+    monkeypatch.setattr(PixelFrame, 'resized', grey_resized)
+    monkeypatch.setattr(networks, 'lightness', lightness_by_opencv)
+    monkeypatch.setattr(networks, '_with_luma', with_blue_as_lightness)
+
+
 def expected(case: dict) -> np.ndarray:
     stored = cv2.imread(str(FOLDER / case['output']), cv2.IMREAD_UNCHANGED)[..., :3].astype(int)
     if case['stored'] == 'difference':
@@ -161,7 +193,9 @@ def expected(case: dict) -> np.ndarray:
 
 
 @pytest.mark.parametrize('case', CASES, ids=[case['id'] for case in CASES])
-def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion, still_lips, tmp_path):
+def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion, still_lips, request, tmp_path):
+    if case['processors'] == ['frame_colorizer']:
+        request.getfixturevalue('colours_of_facefusion')
     inputs, output = FOLDER / 'inputs', tmp_path / 'out.png'
     words = ['headless-run', '--processors', *case['processors'], '-t', inputs / case['target'], '-o', output]
     images = [inputs / source for source in case['sources'] if source != 'voice.wav']

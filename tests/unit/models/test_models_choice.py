@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from facefusion.errors import ModelError
 from facefusion.models.catalog import Alternate, Catalog, Licence, ModelEntry, load_catalog
-from facefusion.models.choice import EmbeddedModels, LocalModels, preferred_models
+from facefusion.models.choice import NO_EMBEDDED, EmbeddedModels, LocalModels, preferred_models
 from facefusion.models.lockfile import LockFile, Record
 from facefusion.models.preferences import COMPANIONS, PREFERENCES, models_of_task
 
@@ -28,10 +28,10 @@ PREFERRED = ('best', 'good', 'embedded')
 def choose(tmp_path):
     """Return a function that chooses a model when the given files, {name: size}, are present."""
 
-    def call(here, entries=(BEST, GOOD), **options):
+    def call(here, entries=(BEST, GOOD), preferred=PREFERRED, **options):
         for name, size in here.items():
             (tmp_path / f'{name}.onnx').write_bytes(bytes(size))
-        return LocalModels(lambda: Catalog(entries), tmp_path, **options).choose(PREFERRED)
+        return LocalModels(lambda: Catalog(entries), tmp_path, **options).choose(preferred)
 
     return call
 
@@ -70,6 +70,22 @@ def test_the_catalogue_is_not_read_where_there_is_nothing_to_choose(tmp_path):
 
     assert LocalModels(read, tmp_path).choose(('embedded',)) == ('embedded', '')
     assert EmbeddedModels().choose(PREFERRED) == ('embedded', '')
+
+
+def test_without_an_embedded_model_the_error_states_how_to_fetch_one_and_its_size(choose):
+    small, unknown = entry('best', size=980103562), entry('good', size=None)
+    with pytest.raises(ModelError) as error:
+        choose({}, (small, unknown), preferred=('best', 'good', NO_EMBEDDED))
+    assert (error.value.reference, error.value.exit_code) == ('model-none-present', 6)
+    assert 'models fetch best` (980 MB); other models: good' in error.value.hint and 'swap' in error.value.message
+    with pytest.raises(ModelError) as error:
+        choose({}, (BEST, unknown), licences='commercial', preferred=('best', 'good', NO_EMBEDDED))
+    assert error.value.hint.endswith('models fetch good`')
+
+
+def test_a_present_model_is_selected_where_none_is_embedded(choose):
+    assert choose({'good': 100}, preferred=('best', 'good', NO_EMBEDDED)) == ('good', 'best')
+    assert EmbeddedModels().choose(('best', 'good', NO_EMBEDDED)) == ('best', '')
 
 
 def test_an_alternate_and_an_imported_file_count_as_present(choose, tmp_path):

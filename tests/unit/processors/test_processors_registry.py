@@ -24,6 +24,7 @@ from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.process import prepare
+from facefusion.processors.frame_colorizer.options import FrameColorizerOptions
 from facefusion.processors.lip_syncer.models import FADE_FRAMES
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
@@ -31,7 +32,7 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
-DEBUGGER, ENHANCER, SWAPPER, LIP_SYNCER = REGISTRATIONS
+DEBUGGER, ENHANCER, SWAPPER, COLORIZER, LIP_SYNCER = REGISTRATIONS
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
@@ -40,6 +41,7 @@ SETTINGS = Settings(
         FaceLandmarkerOptions(),
         FaceDebuggerOptions(('bounding-box',)),
         FaceEnhancerOptions(),
+        FrameColorizerOptions(),
         LipSyncerOptions(lip_syncer_model='wav2lip_96'),
     ]
 )
@@ -105,6 +107,7 @@ def test_requirements_of_the_processors():
     # The occlusion of the mesh.
     assert ENHANCER.requirements(SETTINGS) == Requirements(measurements=frozenset({'skin'}), mesh=True)
     assert DEBUGGER.requirements(SETTINGS) == Requirements()
+    assert COLORIZER.requirements(SETTINGS) == Requirements(faces=False, every_frame=True)
     needed = Requirements(measurements=frozenset({'skin'}), source_audio=True, neighbours=FADE_FRAMES, mesh=True)
     assert LIP_SYNCER.requirements(SETTINGS) == needed
 
@@ -112,7 +115,12 @@ def test_requirements_of_the_processors():
 def test_a_chain_has_the_requirements_of_all_its_processors():
     assert joined([]) == Requirements(faces=False)
     assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
-        measurements=frozenset({'skin'}), source_faces=True, source_audio=True, neighbours=FADE_FRAMES, mesh=True
+        measurements=frozenset({'skin'}),
+        source_faces=True,
+        source_audio=True,
+        neighbours=FADE_FRAMES,
+        every_frame=True,
+        mesh=True,
     )
     near = Requirements(faces=False, neighbours=2, every_frame=True)
     far = Requirements(measurements=frozenset({'other'}), neighbours=5, source_audio=True, original=True)
