@@ -115,6 +115,21 @@ def check_picture_size(output: Path, width: int, height: int) -> None:
         )
 
 
+def check_opaque_format(output: Path, advice: str) -> None:
+    """Raise OutputError output-opaque when the format of the image ``output`` has no transparency.
+
+    ``advice`` states how to get an image without transparent parts.
+    """
+    if IMAGE_EXTENSIONS[output.suffix.lower()] == 'jpeg':
+        also = f', or {advice}' if advice else ''
+        raise OutputError(
+            'output-opaque',
+            f'the output {output} cannot have transparent parts',
+            cause='jpeg does not support transparency',
+            hint=f'name the output png, webp or tiff{also}',
+        )
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents. Raises OutputError, ResourceError."""
     for attempt in range(10):

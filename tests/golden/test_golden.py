@@ -18,6 +18,8 @@ from fakes.program import UNMARKED, Program
 
 from facefusion.faces.face import Floats
 from facefusion.processors import registry
+from facefusion.processors.background_remover import networks as matting
+from facefusion.processors.background_remover import process as background
 from facefusion.processors.face_swapper.neural import prepare
 from facefusion.processors.lip_syncer import process, published
 from facefusion.processors.lip_syncer.registration import LIP_SYNCER
@@ -29,6 +31,7 @@ PROCESSORS = (
     ['face_enhancer'],
     ['face_swapper', 'face_enhancer'],
     ['lip_syncer'],
+    ['background_remover'],
 )
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures'
 # Options that this version does not support yet.
@@ -66,6 +69,7 @@ DEFAULTS = {
     '--face-swapper-model': 'hyperswap_1a_256',
     '--face-enhancer-model': 'gfpgan_1.4',
     '--lip-syncer-model': 'wav2lip_gan_96',
+    '--background-remover-model': 'modnet',
 }
 # The mel spectrogram of silence, which FaceFusion 3.8 uses for all images.
 SILENCE = np.full((80, 16), -4, np.float32)
@@ -141,6 +145,17 @@ def still_lips(case, monkeypatch):
     monkeypatch.setattr(published, 'mel_window', lambda voice, seconds: mel)
 
 
+@pytest.fixture
+def mattes_of_facefusion(monkeypatch):
+    """Truncate mattes to 8 bits and write them as alpha behind a fill colour, too, as FaceFusion 3.8 does."""
+
+    def truncated(values: Floats) -> np.ndarray:
+        return (np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+    monkeypatch.setattr(matting, 'eight_bits', truncated)
+    monkeypatch.setattr(background, 'written_alpha', lambda shown, alpha, color: shown)
+
+
 def mel_of_facefusion(case: dict) -> np.ndarray:
     """Return the window of the voice that a library case names in its id, or silence."""
     if case['kind'] == 'cli':
@@ -153,15 +168,17 @@ def mel_of_facefusion(case: dict) -> np.ndarray:
 
 
 def expected(case: dict) -> np.ndarray:
-    stored = cv2.imread(str(FOLDER / case['output']), cv2.IMREAD_UNCHANGED)[..., :3].astype(int)
+    stored = cv2.imread(str(FOLDER / case['output']), cv2.IMREAD_UNCHANGED).astype(int)
     if case['stored'] == 'difference':
-        target = cv2.imread(str(FOLDER / 'inputs' / case['target']), cv2.IMREAD_UNCHANGED)[..., :3]
-        stored = (target + stored) % 256
+        target = cv2.imread(str(FOLDER / 'inputs' / case['target']), cv2.IMREAD_UNCHANGED)
+        stored[..., :3] = (target[..., :3] + stored[..., :3]) % 256
     return stored
 
 
 @pytest.mark.parametrize('case', CASES, ids=[case['id'] for case in CASES])
-def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion, still_lips, tmp_path):
+def test_a_picture_equals_that_of_facefusion(
+    case, models, latent_of_facefusion, still_lips, mattes_of_facefusion, tmp_path
+):
     inputs, output = FOLDER / 'inputs', tmp_path / 'out.png'
     words = ['headless-run', '--processors', *case['processors'], '-t', inputs / case['target'], '-o', output]
     images = [inputs / source for source in case['sources'] if source != 'voice.wav']
@@ -172,7 +189,9 @@ def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion,
     paths = ('--models-path', models)
     done = Program(tmp_path)(*words, *paths, *UNMARKED)
     assert done.code == 0, done.err
-    difference = np.abs(cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., :3].astype(int) - expected(case))
+    channels = 4 if 'background_remover' in case['processors'] else 3
+    written = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., :channels].astype(int)
+    difference = np.abs(written - expected(case)[..., :channels])
     tolerance = case['tolerance']
     assert difference.mean() <= tolerance['mean']
     assert (difference > tolerance['level']).mean() <= tolerance['share_above_level']
