@@ -18,6 +18,7 @@ from fakes.program import UNMARKED, Program
 
 from facefusion.faces.face import Floats
 from facefusion.processors import registry
+from facefusion.processors.background_remover import colors
 from facefusion.processors.background_remover import networks as matting
 from facefusion.processors.background_remover import process as background
 from facefusion.processors.face_swapper.neural import prepare
@@ -147,12 +148,13 @@ def still_lips(case, monkeypatch):
 
 @pytest.fixture
 def mattes_of_facefusion(monkeypatch):
-    """Truncate mattes to 8 bits and write them as alpha behind a fill colour, too, as FaceFusion 3.8 does."""
+    """Truncate mattes and colours as FaceFusion 3.8 does, and write the matte as alpha with a fill colour, too."""
 
     def truncated(values: Floats) -> np.ndarray:
         return (np.clip(values, 0, 1) * 255).astype(np.uint8)
 
     monkeypatch.setattr(matting, 'eight_bits', truncated)
+    monkeypatch.setattr(colors, 'rounded', lambda levels: levels.astype(np.uint8))
     monkeypatch.setattr(background, 'written_alpha', lambda shown, alpha, color: shown)
 
 

@@ -52,11 +52,16 @@ def _change(frame: Frame, changed: Callable[[Pixels, Window], Floats]) -> bool:
     is_changed = False
     for window in _bands(frame):
         before = frame.read(window)
-        after = np.asarray(np.round(changed(before, window)), np.uint8)
+        after = rounded(changed(before, window))
         if cv2.norm(after, before, cv2.NORM_INF) > 0:
             frame.write(window, after, before)
             is_changed = True
     return is_changed
+
+
+def rounded(levels: Floats) -> Pixels:
+    """Return levels 0..255 as the nearest codes."""
+    return np.asarray(np.round(levels), np.uint8)
 
 
 def _bands(frame: Frame) -> Iterator[Window]:

@@ -40,7 +40,7 @@ class BackgroundRemover:
         shown = shown_part(_resized(matte, size), task.frame.alpha)
         is_changed |= fill(task.frame, shown, self._fill)
         task.frame.alpha = written_alpha(shown, task.frame.alpha, self._fill)
-        return is_changed or task.frame.alpha is shown and bool(shown.min() < 255)
+        return is_changed or (task.frame.alpha is shown and bool(shown.min() < 255))
 
 
 def shown_part(matte: Pixels, alpha: Plane | None) -> Pixels:

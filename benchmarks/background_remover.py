@@ -1,0 +1,146 @@
+"""Measure the flicker, the errors and the cost of the background remover's embedded networks.
+
+    PYTHONPATH=. .venv/bin/python benchmarks/background_remover.py [--weights models/weights] [--output FILE.json]
+
+The clip shows the person of the example portrait, cut out once, who moves and turns over blurred colours, with new noise in
+each frame. So the true matte of each frame is known. ``error`` is the mean absolute difference from
+it, and ``flicker`` that of the change of the difference from frame to frame, both in levels of 255, at all pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facefusion.events import silent
+from facefusion.inference.pool import SessionPool
+from facefusion.media.frame import Frame, PixelFrame
+from facefusion.models.catalog import load_catalog
+from facefusion.models.store import ModelStore
+from facefusion.processors.background_remover.mattes import SteadyMattes
+from facefusion.processors.background_remover.networks import (
+    Matting,
+    MattingNetwork,
+    Modnet,
+    Selfie,
+    Separation,
+    run_network,
+)
+from facefusion.processors.processor import FrameTask
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = (640, 360)
+FRAMES, NOISE = 16, 6.0
+REACHES = (0, 1, 2)
+MODELS = ('modnet', 'selfie_segmentation', 'u2netp')
+ROUNDS = 5
+
+
+def network_of(name: str, sessions: SessionPool) -> MattingNetwork:
+    """Return the adapter of an embedded network."""
+    if name == 'modnet':
+        return Modnet(name, sessions.session(name))
+    if name == 'selfie_segmentation':
+        return Selfie(name, sessions.session(name))
+    return Matting(name, sessions.session(name), sessions.contract(name))
+
+
+class Remembered:
+    """A network that computes the matte of each frame once."""
+
+    has_colors = False
+
+    def __init__(self, network: MattingNetwork) -> None:
+        self._network = network
+        self._found: dict[int, Separation] = {}
+
+    def separate(self, frame: Frame) -> Separation:
+        """Return the matte of a frame."""
+        if frame.number not in self._found:
+            self._found[frame.number] = self._network.separate(frame)
+        return self._found[frame.number]
+
+
+def clip(portrait: np.ndarray, network: MattingNetwork) -> tuple[list[PixelFrame], list[np.ndarray]]:
+    """Return the frames of the clip and their true mattes, float32 [360,640] 0..255."""
+    cut = cv2.resize(network.separate(PixelFrame(portrait)).matte, portrait.shape[1::-1]).astype(np.float32)
+    random = np.random.default_rng(1)
+    coarse = random.integers(40, 220, (5, 8, 3)).astype(np.float32)
+    behind = cv2.resize(coarse, SIZE, interpolation=cv2.INTER_CUBIC)
+    frames, mattes = [], []
+    for number in range(FRAMES):
+        turn = cv2.getRotationMatrix2D((256, 300), 3 * np.sin(number / 4), 0.7)
+        turn[:, 2] += (20 + 5 * number, 20)
+        person = cv2.warpAffine(portrait, turn, SIZE, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        matte = cv2.warpAffine(cut, turn, SIZE)
+        shown = behind + (person - behind) * (matte / 255)[..., None]
+        noisy = shown + random.normal(0, NOISE, shown.shape)
+        frames.append(PixelFrame(np.clip(noisy, 0, 255).astype(np.uint8), number=number))
+        mattes.append(matte)
+    return frames, mattes
+
+
+def flicker(frames: list[PixelFrame], truth: list[np.ndarray], network: MattingNetwork, reach: int) -> dict[str, float]:
+    """Return the error and the flicker of the mattes of a clip."""
+    steady = SteadyMattes(network)
+    errors = []
+    for number, frame in enumerate(frames):
+        around = [frames[min(max(k, 0), len(frames) - 1)] for k in range(number - reach, number + reach + 1)]
+        task = FrameTask(frame.untouched(), neighbours=tuple(around) if reach else ())
+        errors.append(cv2.resize(steady.of(task).matte, SIZE).astype(np.float32) - truth[number])
+    changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:], strict=False)]
+    worst = [np.abs(each).mean() for each in errors]
+    return {'error': round(float(np.mean(worst)), 3), 'flicker': round(float(np.mean(changes)), 3)}
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Return the median CPU time of a call in seconds."""
+    times = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        call()
+        times.append(time.process_time() - started)
+    return round(median(times), 4)
+
+
+def cost(network: Any, frame: PixelFrame) -> dict[str, float]:
+    """Return the CPU time of the bare network and of the adapter in seconds."""
+    session = network._session
+    shape = session.get_inputs()[0].shape
+    sides = [each if isinstance(each, int) else 512 for each in shape[1:]]
+    tensor = np.zeros((1, *(3 if k == 0 and shape[1] == 3 else each for k, each in enumerate(sides))), np.float32)
+    bare = seconds(lambda: run_network(session, tensor))
+    return {'bare': bare, 'adapter': seconds(lambda: network.separate(frame))}
+
+
+def main() -> None:
+    """Print the results, and write them to the output."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--weights', type=Path, default=ROOT / 'models' / 'weights')
+    parser.add_argument('--output', type=Path)
+    arguments = parser.parse_args()
+    store = ModelStore(load_catalog(ROOT / 'models' / 'catalog'), arguments.weights, offline=True, emit=silent)
+    sessions = SessionPool(store, ('cpu',), 0)
+    portrait = cv2.imread(str(store.path('example_portrait')))
+    frames, truth = clip(portrait, network_of('modnet', sessions))
+    results: dict[str, Any] = {'frames': FRAMES, 'size': SIZE, 'noise': NOISE, 'models': {}}
+    for name in MODELS:
+        network = network_of(name, sessions)
+        remembered = Remembered(network)
+        steadied = {f'reach {reach}': flicker(frames, truth, remembered, reach) for reach in REACHES}
+        results['models'][name] = steadied | {'seconds': cost(network, PixelFrame(portrait))}
+        print(name, json.dumps(results['models'][name]), flush=True)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(results, indent=2) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
