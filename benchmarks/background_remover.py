@@ -2,14 +2,15 @@
 
     PYTHONPATH=. .venv/bin/python benchmarks/background_remover.py [--weights models/weights] [--output FILE.json]
 
-The clip shows the person of the example portrait, cut out once, who moves and turns over blurred colours, with new noise in
-each frame. So the true matte of each frame is known. ``error`` is the mean absolute difference from
-it, and ``flicker`` that of the change of the difference from frame to frame, both in levels of 255, at all pixels.
+The clip shows the person of the example portrait, cut out once, who moves and turns over blurred colours, with
+new noise in each frame. So the true matte of each frame is known. ``error`` is the mean absolute difference from it,
+and ``flicker`` that of the change of the difference from frame to frame, both in levels of 255, at all pixels.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -96,7 +97,7 @@ def flicker(frames: list[PixelFrame], truth: list[np.ndarray], network: MattingN
         around = [frames[min(max(k, 0), len(frames) - 1)] for k in range(number - reach, number + reach + 1)]
         task = FrameTask(frame.untouched(), neighbours=tuple(around) if reach else ())
         errors.append(cv2.resize(steady.of(task).matte, SIZE).astype(np.float32) - truth[number])
-    changes = [np.abs(after - before).mean() for before, after in zip(errors, errors[1:], strict=False)]
+    changes = [np.abs(after - before).mean() for before, after in itertools.pairwise(errors)]
     worst = [np.abs(each).mean() for each in errors]
     return {'error': round(float(np.mean(worst)), 3), 'flicker': round(float(np.mean(changes)), 3)}
 

@@ -37,10 +37,9 @@ class SteadyMattes:
         If earlier processors changed the frame, it gets a matte of its own, corrected by the change that the median
         makes to the matte of the unprocessed frame.
         """
-        around = _window(task)
-        if len(around) < 2:
+        if is_still(task):
             return self._network.separate(task.frame)
-        mattes = [self._matte(frame) for frame in around]
+        mattes = [self._matte(frame) for frame in task.neighbours]
         own, steady = mattes[len(mattes) // 2], np.median(np.stack(mattes), axis=0).astype(np.uint8)
         if not (task.frame.is_touched or self._network.has_colors):
             return Separation(steady)
@@ -66,10 +65,9 @@ class SteadyMattes:
         return future.result()
 
 
-def _window(task: FrameTask) -> tuple[Frame, ...]:
-    """Return the frame and its neighbours; an empty tuple if the target has one frame."""
-    numbers = {frame.number for frame in task.neighbours}
-    return task.neighbours if len(numbers) > 1 else ()
+def is_still(task: FrameTask) -> bool:
+    """Whether the target is an image: all neighbours are copies of the frame."""
+    return len({frame.number for frame in task.neighbours}) < 2
 
 
 def _corrected(matte: Pixels, own: Pixels, steady: Pixels) -> Pixels:

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from facefusion.events import Emit, Message, silent
 from facefusion.media.convert import to_8_bits
 from facefusion.media.planes import Pixels, Plane
 from facefusion.processors.background_remover.colors import despill, fill
-from facefusion.processors.background_remover.mattes import SteadyMattes
+from facefusion.processors.background_remover.mattes import SteadyMattes, is_still
 from facefusion.processors.background_remover.models import MODNET, SELFIE, frozen_model
 from facefusion.processors.background_remover.networks import Matting, MattingNetwork, Modnet, Selfie
 from facefusion.processors.background_remover.options import BackgroundRemoverOptions, Color
 from facefusion.processors.processor import FrameTask, ProcessorTools
+
+# A matte without values from here on shows nothing.
+_FOUND = 128
 
 
 class BackgroundRemover:
@@ -22,7 +26,8 @@ class BackgroundRemover:
 
     name = 'background_remover'
 
-    def __init__(self, network: MattingNetwork, options: BackgroundRemoverOptions) -> None:
+    def __init__(self, network: MattingNetwork, options: BackgroundRemoverOptions, emit: Emit = silent) -> None:
+        self._emit = emit
         self._mattes = SteadyMattes(network)
         self._fill = options.fill
         self._despill = options.despill
@@ -33,6 +38,8 @@ class BackgroundRemover:
 
     def _remove(self, task: FrameTask) -> bool:
         matte, foreground = self._mattes.of(task)
+        if matte.max() < _FOUND and is_still(task):
+            self._emit(Message('warn', self.name, 'no foreground was found: the whole image is background'))
         size = task.frame.width, task.frame.height
         if foreground is not None:
             task.frame = task.frame.replaced(_resized(foreground, size))
@@ -74,4 +81,4 @@ def prepare(tools: ProcessorTools) -> BackgroundRemover:
         network = Modnet(name, session)
     else:
         network = Matting(name, session, tools.sessions.contract(name))
-    return BackgroundRemover(network, options)
+    return BackgroundRemover(network, options, tools.emit)
