@@ -267,7 +267,7 @@ def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> s
 
 
 def _check_transparency(settings: Settings, output: Path, family: str) -> None:
-    """Raise OutputError output-opaque or UsageError alpha-container for transparency that the output cannot have."""
+    """Raise UsageError alpha-format or alpha-container for transparency that the output cannot have."""
     for each in registrations(settings[ProcessorsOptions].processors):
         if each.writes_alpha(settings) and family == 'image':
             check_opaque_format(output, each.opaque_hint)

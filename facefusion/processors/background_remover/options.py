@@ -85,13 +85,3 @@ class BackgroundRemoverOptions:
         minimum=0,
         maximum=255,
     )
-
-    @property
-    def fill(self) -> Color:
-        """The colour of the background."""
-        return color_of(self.background_remover_fill_color)
-
-    @property
-    def despill(self) -> Color:
-        """The colour of the light that is removed."""
-        return color_of(self.background_remover_despill_color)

@@ -14,7 +14,7 @@ from facefusion.processors.background_remover.colors import despill, fill
 from facefusion.processors.background_remover.mattes import SteadyMattes, is_still
 from facefusion.processors.background_remover.models import MODNET, SELFIE, frozen_model
 from facefusion.processors.background_remover.networks import Matting, MattingNetwork, Modnet, Selfie
-from facefusion.processors.background_remover.options import BackgroundRemoverOptions, Color
+from facefusion.processors.background_remover.options import BackgroundRemoverOptions, Color, color_of
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
 # A matte without values from here on shows nothing.
@@ -29,8 +29,8 @@ class BackgroundRemover:
     def __init__(self, network: MattingNetwork, options: BackgroundRemoverOptions, emit: Emit = silent) -> None:
         self._emit = emit
         self._mattes = SteadyMattes(network)
-        self._fill = options.fill
-        self._despill = options.despill
+        self._fill = color_of(options.background_remover_fill_color)
+        self._despill = color_of(options.background_remover_despill_color)
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Remove the background of each frame, and return for each frame whether anything changed."""

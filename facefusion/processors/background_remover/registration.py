@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facefusion.processors.background_remover.models import PREFERENCE, frozen_model, working_bytes
-from facefusion.processors.background_remover.options import BackgroundRemoverOptions
+from facefusion.processors.background_remover.options import BackgroundRemoverOptions, color_of
 from facefusion.processors.registration import Registration, Requirements
 from facefusion.settings import Settings
 
@@ -15,6 +15,10 @@ def _model(settings: Settings) -> str:
     return frozen_model(settings[BackgroundRemoverOptions].background_remover_model)
 
 
+def _writes_alpha(settings: Settings) -> bool:
+    return color_of(settings[BackgroundRemoverOptions].background_remover_fill_color).alpha == 0
+
+
 BACKGROUND_REMOVER = Registration(
     name='background_remover',
     options=BackgroundRemoverOptions,
@@ -23,7 +27,7 @@ BACKGROUND_REMOVER = Registration(
     models=lambda settings: (_model(settings),),
     effect=lambda settings: 'enhancement',
     changes=lambda settings, faces: True,
-    writes_alpha=lambda settings: settings[BackgroundRemoverOptions].fill.alpha == 0,
+    writes_alpha=_writes_alpha,
     opaque_hint='add --background-remover-fill-color RED GREEN BLUE for an opaque background',
     working_bytes=lambda settings: working_bytes(_model(settings)),
     preferences={'background_remover_model': PREFERENCE},

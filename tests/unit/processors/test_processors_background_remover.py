@@ -24,7 +24,7 @@ from facefusion.processors.background_remover.networks import (
     modnet_size,
     share_of_large,
 )
-from facefusion.processors.background_remover.options import MODELS, BackgroundRemoverOptions, Color
+from facefusion.processors.background_remover.options import MODELS, BackgroundRemoverOptions, Color, color_of
 from facefusion.processors.background_remover.process import BackgroundRemover, prepare
 from facefusion.processors.background_remover.registration import BACKGROUND_REMOVER
 from facefusion.processors.processor import FrameTask
@@ -289,7 +289,7 @@ def test_the_light_of_a_screen_is_removed_from_its_channels(color):
 
 
 def test_the_values_of_a_colour_may_be_left_out_as_in_facefusion():
-    colors = [BackgroundRemoverOptions('auto', values).fill for values in ((), (7,), (7, 8), (7, 8, 9), (7, 8, 9, 3))]
+    colors = [color_of(values) for values in ((), (7,), (7, 8), (7, 8, 9), (7, 8, 9, 3))]
     assert colors == [
         Color(0, 0, 0, 0),
         Color(7, 7, 7, 255),

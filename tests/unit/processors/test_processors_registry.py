@@ -18,6 +18,7 @@ from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.options import describe
+from facefusion.processors.background_remover.options import BackgroundRemoverOptions
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
@@ -31,10 +32,11 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
-DEBUGGER, ENHANCER, SWAPPER, LIP_SYNCER = REGISTRATIONS
+REMOVER, DEBUGGER, ENHANCER, SWAPPER, LIP_SYNCER = REGISTRATIONS
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
+        BackgroundRemoverOptions(),
         FaceSwapperOptions(face_swapper_model='mesh_warp'),
         FaceMaskOptions(),
         FaceLandmarkerOptions(),
@@ -105,6 +107,7 @@ def test_requirements_of_the_processors():
     # The occlusion of the mesh.
     assert ENHANCER.requirements(SETTINGS) == Requirements(measurements=frozenset({'skin'}), mesh=True)
     assert DEBUGGER.requirements(SETTINGS) == Requirements()
+    assert REMOVER.requirements(SETTINGS) == Requirements(faces=False, neighbours=1, every_frame=True)
     needed = Requirements(measurements=frozenset({'skin'}), source_audio=True, neighbours=FADE_FRAMES, mesh=True)
     assert LIP_SYNCER.requirements(SETTINGS) == needed
 
@@ -112,7 +115,12 @@ def test_requirements_of_the_processors():
 def test_a_chain_has_the_requirements_of_all_its_processors():
     assert joined([]) == Requirements(faces=False)
     assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
-        measurements=frozenset({'skin'}), source_faces=True, source_audio=True, neighbours=FADE_FRAMES, mesh=True
+        measurements=frozenset({'skin'}),
+        source_faces=True,
+        source_audio=True,
+        neighbours=FADE_FRAMES,
+        every_frame=True,
+        mesh=True,
     )
     near = Requirements(faces=False, neighbours=2, every_frame=True)
     far = Requirements(measurements=frozenset({'other'}), neighbours=5, source_audio=True, original=True)
