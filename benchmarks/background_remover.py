@@ -3,8 +3,9 @@
     PYTHONPATH=. .venv/bin/python benchmarks/background_remover.py [--weights models/weights] [--output FILE.json]
 
 The clip shows the person of the example portrait, cut out once, who moves and turns, with new noise in each
-frame, in front of a house or of a blurred group, which is hard. So the true matte of each frame is known. ``error`` is the mean absolute difference from it, and
-``flicker`` that of the change of the difference from frame to frame, both in levels of 255, at all pixels.
+frame, in front of a house or of a blurred group, which is hard. So the true matte of each frame is known. ``error`` is
+the mean absolute difference from it, and ``flicker`` that of the change of the difference from frame to frame, both in
+levels of 255, at all pixels.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Remembered:
     """A network that computes the matte of each frame once."""
 
     has_colors = False
+    has_fine_edges = True
 
     def __init__(self, network: MattingNetwork) -> None:
         self._network = network

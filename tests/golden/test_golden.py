@@ -148,12 +148,16 @@ def still_lips(case, monkeypatch):
 
 @pytest.fixture
 def mattes_of_facefusion(monkeypatch):
-    """Truncate mattes and colours as FaceFusion 3.8 does, and write the matte as alpha with a fill colour, too."""
+    """Remove backgrounds as FaceFusion 3.8 does.
+
+    It truncates mattes and colours, keeps the colour of edges, and writes the matte as alpha with a fill colour, too.
+    """
 
     def truncated(values: Floats) -> np.ndarray:
         return (np.clip(values, 0, 1) * 255).astype(np.uint8)
 
     monkeypatch.setattr(matting, 'eight_bits', truncated)
+    monkeypatch.setattr(background, 'clean_edges', lambda frame, small, matte: False)
     monkeypatch.setattr(colors, 'rounded', lambda levels: levels.astype(np.uint8))
     monkeypatch.setattr(background, 'written_alpha', lambda shown, alpha, color: shown)
 

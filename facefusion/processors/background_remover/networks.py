@@ -38,9 +38,14 @@ class Separation(NamedTuple):
 
 
 class MattingNetwork(Protocol):
-    """A network with its adapter; ``has_colors``: it returns the colours of the foreground."""
+    """A network with its adapter.
+
+    ``has_colors``: it returns the colours of the foreground. ``has_fine_edges``: its matte is good enough to remove the
+    colour of the background from the edges.
+    """
 
     has_colors: bool
+    has_fine_edges: bool
 
     def separate(self, frame: Frame) -> Separation: ...
 
@@ -60,6 +65,7 @@ class Matting:
         self._kind = contract.kind
         self._mean, self._std = np.array(contract.mean, np.float32), np.array(contract.std, np.float32)
         self.has_colors = contract.kind == 'corridor_key'
+        self.has_fine_edges = not self.has_colors
 
     def separate(self, frame: Frame) -> Separation:
         """Return the matte of a frame. Raises ModelError model-output."""
@@ -80,6 +86,7 @@ class Modnet:
     """MODNet with an input of any size: the aspect of the frame is kept, and small persons are seen larger."""
 
     has_colors = False
+    has_fine_edges = True
 
     def __init__(self, name: str, session: Any) -> None:
         self._name = name
@@ -105,6 +112,7 @@ class Selfie:
     """The selfie segmentation of MediaPipe: a square input with its channels last, RGB 0..1."""
 
     has_colors = False
+    has_fine_edges = False
 
     def __init__(self, name: str, session: Any) -> None:
         self._name = name

@@ -10,7 +10,7 @@ import numpy as np
 from facefusion.events import Emit, Message, silent
 from facefusion.media.convert import to_8_bits
 from facefusion.media.planes import Pixels, Plane
-from facefusion.processors.background_remover.colors import despill, fill
+from facefusion.processors.background_remover.colors import clean_edges, despill, fill
 from facefusion.processors.background_remover.mattes import SteadyMattes, is_still
 from facefusion.processors.background_remover.models import MODNET, SELFIE, frozen_model
 from facefusion.processors.background_remover.networks import Matting, MattingNetwork, Modnet, Selfie
@@ -29,6 +29,7 @@ class BackgroundRemover:
     def __init__(self, network: MattingNetwork, options: BackgroundRemoverOptions, emit: Emit = silent) -> None:
         self._emit = emit
         self._mattes = SteadyMattes(network)
+        self._cleans = network.has_fine_edges
         self._fill = color_of(options.background_remover_fill_color)
         self._despill = color_of(options.background_remover_despill_color)
 
@@ -41,10 +42,12 @@ class BackgroundRemover:
         if matte.max() < _FOUND and is_still(task):
             self._emit(Message('warn', self.name, 'no foreground was found: the whole image is background'))
         size = task.frame.width, task.frame.height
+        full = _resized(matte, size)
+        is_changed = self._cleans and clean_edges(task.frame, matte, full)
         if foreground is not None:
-            task.frame = task.frame.replaced(_resized(foreground, size))
-        is_changed = despill(task.frame, self._despill) or foreground is not None
-        shown = shown_part(_resized(matte, size), task.frame.alpha)
+            task.frame, is_changed = task.frame.replaced(_resized(foreground, size)), True
+        is_changed |= despill(task.frame, self._despill)
+        shown = shown_part(full, task.frame.alpha)
         is_changed |= fill(task.frame, shown, self._fill)
         task.frame.alpha = written_alpha(shown, task.frame.alpha, self._fill)
         return is_changed or (task.frame.alpha is shown and bool(shown.min() < 255))

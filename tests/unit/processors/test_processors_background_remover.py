@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from msgspec import structs
@@ -14,6 +15,7 @@ from facefusion.errors import ModelError
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import Contract, load_catalog
 from facefusion.processors.background_remover import networks
+from facefusion.processors.background_remover.colors import clean_edges
 from facefusion.processors.background_remover.mattes import SteadyMattes
 from facefusion.processors.background_remover.networks import (
     Matting,
@@ -57,6 +59,7 @@ class Numbered:
     """A network that returns a prepared matte by the number of a frame, and counts its calls."""
 
     has_colors = False
+    has_fine_edges = False
 
     def __init__(self, *mattes):
         self.mattes = mattes
@@ -273,6 +276,42 @@ def test_a_colour_also_fills_the_transparent_parts_of_the_target():
     task = task_of(pixels, own)
     remover(full(255), background_remover_fill_color=(1, 2, 3, 100)).process([task])
     assert (task.frame.alpha[:, :20] == 100).all() and (task.frame.alpha[:, 20:] == 255).all()
+
+
+@pytest.mark.parametrize('enlarged', [1, 3])
+def test_half_transparent_edges_lose_the_color_of_the_old_background(enlarged):
+    front, behind = np.array([30, 90, 200.0]), np.array([240, 230, 20.0])
+    small = np.clip(np.linspace(-300, 555, 150), 0, 255).astype(np.uint8)[None].repeat(80, axis=0)
+    matte = cv2.resize(small, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_LINEAR)
+    share = matte[..., None] / 255
+    mixed = np.round(share * front + (1 - share) * behind).astype(np.uint8)
+    frame = PixelFrame(mixed.copy())
+    assert clean_edges(frame, small, matte)
+    found, is_soft = frame.pixels.astype(int), (matte > 0) & (matte < 255)
+    edge = is_soft & (matte > 60)
+    assert np.abs(found - front)[edge].mean() < 0.35 * np.abs(mixed - front)[edge].mean()
+    np.testing.assert_array_equal(found[~is_soft], mixed[~is_soft])
+    assert not clean_edges(PixelFrame(mixed.copy()), np.full_like(small, 255), np.full_like(matte, 255))
+
+
+def test_the_bands_of_a_frame_leave_no_seam():
+    small = np.full((200, 60), 128, np.uint8)
+    matte = np.full((600, 180), 128, np.uint8)
+    ramp = np.linspace(0, 255, 600)[:, None, None].repeat(180, axis=1).repeat(3, axis=2)
+    frame = PixelFrame(ramp.astype(np.uint8))
+    clean_edges(frame, small, matte)
+    steps = np.diff(frame.pixels[3:-3, 90, 0].astype(int))
+    assert steps.min() >= 0 and steps.max() <= 1
+
+
+@pytest.mark.parametrize(('has_fine_edges', 'is_cleaned'), [(True, True), (False, False)])
+def test_only_networks_with_fine_edges_change_the_colors_of_edges(has_fine_edges, is_cleaned):
+    network = Numbered(np.linspace(0, 255, 960).astype(np.uint8).reshape(24, 40))
+    network.has_fine_edges = has_fine_edges
+    task, pixels = task_of(noise(*SMALL)), noise(*SMALL)
+    BackgroundRemover(network, BackgroundRemoverOptions()).process([task])
+    assert (task.frame.pixels != pixels).any() == is_cleaned
+    assert Modnet.has_fine_edges and not Selfie.has_fine_edges
 
 
 @pytest.mark.parametrize('color', [(0, 255, 0, 255), (0, 128, 64, 200), (0, 0, 0, 255)])
