@@ -224,9 +224,11 @@ def test_small_persons_are_seen_at_the_large_side_and_the_share_changes_steadily
 
 
 def test_a_modnet_with_a_fixed_size_gets_squashed_frames_as_published():
+    fixed = Session(lambda tensor: [np.ones((1, 1, 512, 512))], shape=(1, 3, 512, 512))
+
     class Pool:
         def session(self, name):
-            return Session(lambda tensor: [np.ones((1, 1, 512, 512))], shape=(1, 3, 512, 512))
+            return fixed
 
         def contract(self, name):
             return CATALOG.entry(name).contract
@@ -235,7 +237,7 @@ def test_a_modnet_with_a_fixed_size_gets_squashed_frames_as_published():
     tools = SimpleNamespace(settings=settings, sessions=Pool(), emit=lambda event: None)
     task = task_of(noise(900, 100))
     prepare(tools).process([task])
-    assert task.frame.alpha.min() == 255
+    assert task.frame.alpha.min() == 255 and [each.shape for each in fixed.fed] == [(1, 3, 512, 512)]
 
 
 def test_without_a_colour_the_matte_becomes_the_alpha_and_pixels_stay():
@@ -302,6 +304,14 @@ def test_the_bands_of_a_frame_leave_no_seam():
     clean_edges(frame, small, matte)
     steps = np.diff(frame.pixels[3:-3, 90, 0].astype(int))
     assert steps.min() >= 0 and steps.max() <= 1
+
+
+@pytest.mark.parametrize('level', [0, 255])
+def test_a_pixel_without_foreground_or_background_nearby_keeps_its_color(level):
+    pixels = np.full((24, 40, 3), (10, 120, 240), np.uint8)
+    frame = PixelFrame(pixels.copy())
+    assert not clean_edges(frame, full(level), full(100))
+    np.testing.assert_array_equal(frame.pixels, pixels)
 
 
 @pytest.mark.parametrize(('has_fine_edges', 'is_cleaned'), [(True, True), (False, False)])
