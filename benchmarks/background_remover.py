@@ -5,7 +5,7 @@
 The clip shows the person of the example portrait, cut out once, who moves and turns, with new noise in each
 frame, in front of a house or of a blurred group, which is hard. So the true matte of each frame is known. ``error`` is
 the mean absolute difference from it, and ``flicker`` that of the change of the difference from frame to frame, both in
-levels of 255, at all pixels.
+levels of 255, at all pixels. The costs are those of a 1920x1080 picture of six persons.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from facefusion.processors.background_remover.networks import (
     Modnet,
     Selfie,
     Separation,
-    run_network,
 )
+from facefusion.processors.background_remover.options import BackgroundRemoverOptions
+from facefusion.processors.background_remover.process import BackgroundRemover
 from facefusion.processors.processor import FrameTask
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE = (640, 360)
+SIZE, LARGE = (640, 360), (1920, 1080)
 FRAMES, NOISE = 16, 6.0
 REACHES = (0, 1, 2)
 MODELS = ('modnet', 'selfie_segmentation', 'u2netp')
@@ -116,14 +117,34 @@ def seconds(call: Callable[[], Any]) -> float:
     return round(median(times), 4)
 
 
-def cost(network: Any, frame: PixelFrame) -> dict[str, float]:
-    """Return the CPU time of the bare network and of the adapter in seconds."""
-    session = network._session
-    shape = session.get_inputs()[0].shape
-    sides = [each if isinstance(each, int) else 512 for each in shape[1:]]
-    tensor = np.zeros((1, *(3 if k == 0 and shape[1] == 3 else each for k, each in enumerate(sides))), np.float32)
-    bare = seconds(lambda: run_network(session, tensor))
-    return {'bare': bare, 'adapter': seconds(lambda: network.separate(frame))}
+class Recording:
+    """A session that records its inputs."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.fed: list[dict[str, np.ndarray]] = []
+
+    def get_inputs(self) -> Any:
+        """Return the inputs of the network."""
+        return self.session.get_inputs()
+
+    def run(self, names: None, feeds: dict[str, np.ndarray]) -> Any:
+        """Run the network."""
+        self.fed.append(feeds)
+        return self.session.run(names, feeds)
+
+
+def cost(network: Any, picture: np.ndarray) -> dict[str, float]:
+    """Return the CPU time in seconds of the bare network and of the processor with a fill colour, for one frame."""
+    recording = Recording(network._session)
+    network._session = recording
+    processor = BackgroundRemover(network, BackgroundRemoverOptions(background_remover_fill_color=(0, 200, 0)))
+    processor.process([FrameTask(PixelFrame(picture))])
+    network._session, fed = recording.session, recording.fed
+    return {
+        'bare': seconds(lambda: [network._session.run(None, feeds) for feeds in fed]),
+        'processor': seconds(lambda: processor.process([FrameTask(PixelFrame(picture))])),
+    }
 
 
 def main() -> None:
@@ -138,12 +159,13 @@ def main() -> None:
     # This part of the photo shows a house and no person.
     house = cv2.resize(photo[:675, 1200:2400], SIZE, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(cv2.resize(group, SIZE, interpolation=cv2.INTER_AREA), (0, 0), 3)
+    large = cv2.resize(group[:720], LARGE)
     cutter = network_of('modnet', sessions)
     clips = {'house': clip(portrait, house, cutter), 'group': clip(portrait, blurred, cutter)}
     results: dict[str, Any] = {'frames': FRAMES, 'size': SIZE, 'noise': NOISE, 'models': {}}
     for name in MODELS:
         network = network_of(name, sessions)
-        found: dict[str, Any] = {'seconds': cost(network, PixelFrame(portrait))}
+        found: dict[str, Any] = {'seconds': cost(network, large)}
         for place, (frames, truth) in clips.items():
             remembered = Remembered(network)
             found[place] = {f'reach {reach}': flicker(frames, truth, remembered, reach) for reach in REACHES}
