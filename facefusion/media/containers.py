@@ -186,12 +186,16 @@ def check_held(kind: str, encoder: str, extension: str) -> None:
         )
 
 
-def check_alpha(encoder: str, extension: str) -> None:
-    """Raise UsageError alpha-container if a container or encoder ('auto': any) does not support transparency."""
+def check_alpha(encoder: str, extension: str, advice: str = '') -> None:
+    """Raise UsageError alpha-container if a container or encoder ('auto': any) does not support transparency.
+
+    ``advice`` states another remedy.
+    """
     supported, name = container_of(extension).alpha, extension[1:]
     if supported and encoder in ('auto', *supported):
         return
     with_alpha = [other for other, container in CONTAINERS.items() if container.alpha]
+    instead = f', or {advice}' if advice else ''
     others = [other for other in with_alpha if encoder in ('auto', *CONTAINERS[other].alpha)]
     if supported:
         elsewhere = f', or name the output {_any_of(others)}' if others else ''
@@ -199,14 +203,14 @@ def check_alpha(encoder: str, extension: str) -> None:
             'alpha-container',
             f'{name} does not support the transparency of {encoder}',
             cause=f'frames with transparent parts are written to {name} with {_any_of(supported)}',
-            hint=f'leave --output-video-encoder out, or choose {_any_of(supported)}{elsewhere}',
+            hint=f'leave --output-video-encoder out, or choose {_any_of(supported)}{elsewhere}{instead}',
         )
     also = '' if others else 'leave --output-video-encoder out, and '
     raise UsageError(
         'alpha-container',
         f'{name} does not support transparency',
         cause='the output frames have transparent parts',
-        hint=f'{also}name the output {_any_of(others or with_alpha)}',
+        hint=f'{also}name the output {_any_of(others or with_alpha)}{instead}',
     )
 
 

@@ -12,6 +12,7 @@ _LIVE_PORTRAIT = ('eye_retargeter', 'feature_extractor', 'lip_retargeter', 'moti
 # Best first; the other models of a task follow in the order of the catalogue.
 PREFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        'background_remover': ('modnet',),
         'face_detector': ('yoloface_8n',),
         'face_enhancer': ('gfpgan_1.4', 'codeformer', 'gpen_bfr_512'),
         'face_landmarker': ('2dfan4',),

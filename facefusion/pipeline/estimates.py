@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import EncoderSettings, meant_encoder
@@ -11,7 +12,13 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
-from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_published, memory_of_video
+from facefusion.pipeline.resources import (
+    lowest_room,
+    memory_of_image,
+    memory_of_published,
+    memory_of_video,
+    memory_of_working,
+)
 from facefusion.voice.extraction import extraction_size
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
@@ -41,16 +48,31 @@ class MediaSize:
         return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
 
 
+class NetworkMemory(NamedTuple):
+    """The size of the weights of published models, and the memory for each worker that runs networks, in bytes."""
+
+    weights: int = 0
+    working: int = 0
+
+
+NO_NETWORKS = NetworkMemory()
+
+
 def fitted_memory(
-    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, voice_bytes: int = 0
+    size: MediaSize,
+    workers: int,
+    limit: int | None,
+    networks: NetworkMemory = NO_NETWORKS,
+    voice_bytes: int = 0,
 ) -> tuple[int, dict[str, int]]:
     """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
 
-    ``weight_bytes`` is the size of the weights of the published models, ``voice_bytes`` the memory to extract a voice.
+    ``networks`` is the memory of the networks, ``voice_bytes`` the memory to extract a voice.
     """
     while True:
         at_once = workers if size.is_video else 1
-        parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts = _memory(size, workers) | memory_of_published(networks.weights, at_once)
+        parts |= memory_of_working(networks.working, at_once)
         parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from facefusion.errors import MediaError, OutputError, ResourceError
+from facefusion.errors import MediaError, OutputError, ResourceError, UsageError
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.files import write_failure
 from facefusion.media.kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, address_text, check_address
@@ -112,6 +112,21 @@ def check_picture_size(output: Path, width: int, height: int) -> None:
             f'the output {output} would have {width}x{height} pixels',
             cause=f'{image_format} supports up to {limit} pixels per side',
             hint='write a png, or lower --output-image-scale',
+        )
+
+
+def check_opaque_format(output: Path, advice: str) -> None:
+    """Raise UsageError alpha-format when the format of the image ``output`` has no transparency.
+
+    ``advice`` states how to get an image without transparent parts.
+    """
+    if IMAGE_EXTENSIONS[output.suffix.lower()] == 'jpeg':
+        also = f', or {advice}' if advice else ''
+        raise UsageError(
+            'alpha-format',
+            f'the output {output} cannot have transparent parts',
+            cause='jpeg does not support transparency',
+            hint=f'name the output png, webp or tiff{also}',
         )
 
 

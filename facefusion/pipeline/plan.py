@@ -21,6 +21,7 @@ from facefusion.faces.options import (
 )
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
+from facefusion.media.containers import check_alpha
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind, images_of
@@ -30,9 +31,16 @@ from facefusion.media.probe import probe
 from facefusion.media.side_streams import ExtrasPlan, plan_extras
 from facefusion.media.sound import SoundInfo, probe_sound
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
-from facefusion.pipeline.estimates import MediaSize, encoded_bytes, fitted_memory, output_bytes, work_bytes
+from facefusion.pipeline.estimates import (
+    MediaSize,
+    NetworkMemory,
+    encoded_bytes,
+    fitted_memory,
+    output_bytes,
+    work_bytes,
+)
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
-from facefusion.pipeline.output import check_output, check_picture_size
+from facefusion.pipeline.output import check_opaque_format, check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
 from facefusion.processors.registration import Effect, Requirements, joined
@@ -211,11 +219,14 @@ def make_plan(
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
+    _check_transparency(settings, output, family)
     processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
     models = _models(settings, sources, chain, needed, voters)
     voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
-    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
+    workers, memory_parts = fitted_memory(
+        size, workers, memory_limit, _network_memory(settings, models, weight_bytes), voice_bytes
+    )
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
@@ -253,6 +264,20 @@ def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> s
             hint='leave the option out',
         )
     return family
+
+
+def _check_transparency(settings: Settings, output: Path, family: str) -> None:
+    """Raise UsageError alpha-format or alpha-container for transparency that the output cannot have."""
+    for each in registrations(settings[ProcessorsOptions].processors):
+        if each.writes_alpha(settings) and family == 'image':
+            check_opaque_format(output, each.opaque_hint)
+        elif each.writes_alpha(settings):
+            check_alpha(settings[OutputOptions].output_video_encoder, output.suffix.lower(), each.opaque_hint)
+
+
+def _network_memory(settings: Settings, models: tuple[str, ...], weight_bytes: Callable[[str], int]) -> NetworkMemory:
+    chain = registrations(settings[ProcessorsOptions].processors)
+    return NetworkMemory(sum(map(weight_bytes, models)), sum(each.working_bytes(settings) for each in chain))
 
 
 def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:

@@ -62,6 +62,11 @@ def memory_of_published(weight_bytes: int, workers: int) -> dict[str, int]:
     return {'published models': needed} if weight_bytes else {}
 
 
+def memory_of_working(working_bytes: int, workers: int) -> dict[str, int]:
+    """Return the memory of large networks that run, in bytes by part; empty without them."""
+    return {f'networks of {workers} workers': working_bytes * workers} if working_bytes else {}
+
+
 def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[int, Limit] | None:
     """Return the bytes of memory that a run with this many workers may use under the lowest limit, and that limit.
 

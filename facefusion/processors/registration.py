@@ -83,8 +83,10 @@ class Registration:
     ``package`` is its folder, whose module ``process`` defines ``prepare(tools)``. ``models`` returns the catalogue
     ids that a run needs, ``effect`` the kind of the output, and ``output_size`` the width and height of the output for
     those of the input. ``changes`` returns whether the processor will change a frame with these selected faces; it is
-    called before rendering, to decide whether the frame gets the visible label and the invisible mark. ``preferences``
-    lists, for each option that may be 'auto', the models in order of preference; the last one is embedded, or
+    called before rendering, to decide whether the frame gets the visible label and the invisible mark.
+    ``opaque_hint`` advises how to get an output without transparency. ``working_bytes`` returns the memory that its
+    networks need for each worker, in bytes, in addition to their weights. ``preferences`` lists, for each option that
+    may be 'auto', the models in order of preference; the last one is embedded, or
     ``models.choice.NO_EMBEDDED``.
     """
 
@@ -97,6 +99,8 @@ class Registration:
     changes: Callable[[Settings, Sequence[SizedFace]], bool] = with_large_faces
     output_size: Callable[[Settings, Size], Size] = lambda settings, size: size
     writes_alpha: Callable[[Settings], bool] = lambda settings: False
+    opaque_hint: str = ''
+    working_bytes: Callable[[Settings], int] = lambda settings: 0
     preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:

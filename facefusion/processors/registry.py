@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facefusion.options import option
+from facefusion.processors.background_remover.registration import BACKGROUND_REMOVER
 from facefusion.processors.face_debugger.registration import FACE_DEBUGGER
 from facefusion.processors.face_enhancer.registration import FACE_ENHANCER
 from facefusion.processors.face_swapper.registration import FACE_SWAPPER
@@ -13,6 +14,7 @@ from facefusion.processors.lip_syncer.registration import LIP_SYNCER
 from facefusion.processors.registration import Registration
 
 REGISTRATIONS: tuple[Registration, ...] = (
+    BACKGROUND_REMOVER,
     FACE_DEBUGGER,
     FACE_ENHANCER,
     FACE_SWAPPER,

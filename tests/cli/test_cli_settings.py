@@ -21,7 +21,7 @@ def words(tmp_path):
     [
         (('--face-selector-mode', 'all'), "'all' is not one of: many, one"),
         (('--face-selector-order', 'big-small'), 'left-right, right-left, top-bottom, bottom-top, small-large'),
-        (('--processors', 'face_swap'), "'face_swap' is not one of: face_debugger, face_enhancer"),
+        (('--processors', 'face_swap'), "'face_swap' is not one of: background_remover, face_debugger"),
         (('--face-debugger-items', 'box'), 'bounding-box, face-landmark-5'),
         (('--output-video-encoder', 'h264'), 'libx264, libx264rgb, libx265'),
         (('--output-video-preset', 'quick'), 'ultrafast, superfast, veryfast'),

@@ -19,6 +19,9 @@ from fakes.program import UNMARKED, Program
 from facefusion.faces.face import Floats
 from facefusion.media.frame import PixelFrame
 from facefusion.processors import registry
+from facefusion.processors.background_remover import colors
+from facefusion.processors.background_remover import networks as matting
+from facefusion.processors.background_remover import process as background
 from facefusion.processors.face_swapper.neural import prepare
 from facefusion.processors.frame_colorizer import networks
 from facefusion.processors.lip_syncer import process, published
@@ -31,6 +34,7 @@ PROCESSORS = (
     ['face_enhancer'],
     ['face_swapper', 'face_enhancer'],
     ['lip_syncer'],
+    ['background_remover'],
     ['frame_colorizer'],
 )
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures'
@@ -70,6 +74,7 @@ DEFAULTS = {
     '--face-swapper-model': 'hyperswap_1a_256',
     '--face-enhancer-model': 'gfpgan_1.4',
     '--lip-syncer-model': 'wav2lip_gan_96',
+    '--background-remover-model': 'modnet',
     '--frame-colorizer-model': 'ddcolor',
 }
 # The mel spectrogram of silence, which FaceFusion 3.8 uses for all images.
@@ -146,6 +151,22 @@ def still_lips(case, monkeypatch):
     monkeypatch.setattr(published, 'mel_window', lambda voice, seconds: mel)
 
 
+@pytest.fixture
+def mattes_of_facefusion(monkeypatch):
+    """Remove backgrounds as FaceFusion 3.8 does.
+
+    It truncates mattes and colours, keeps the colour of edges, and writes the matte as alpha with a fill colour, too.
+    """
+
+    def truncated(values: Floats) -> np.ndarray:
+        return (np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+    monkeypatch.setattr(matting, 'eight_bits', truncated)
+    monkeypatch.setattr(background, 'clean_edges', lambda frame, small, matte: False)
+    monkeypatch.setattr(colors, 'rounded', lambda levels: levels.astype(np.uint8))
+    monkeypatch.setattr(background, 'written_alpha', lambda shown, alpha, color: shown)
+
+
 def mel_of_facefusion(case: dict) -> np.ndarray:
     """Return the window of the voice that a library case names in its id, or silence."""
     if case['kind'] == 'cli':
@@ -185,15 +206,17 @@ def colours_of_facefusion(monkeypatch):
 
 
 def expected(case: dict) -> np.ndarray:
-    stored = cv2.imread(str(FOLDER / case['output']), cv2.IMREAD_UNCHANGED)[..., :3].astype(int)
+    stored = cv2.imread(str(FOLDER / case['output']), cv2.IMREAD_UNCHANGED).astype(int)
     if case['stored'] == 'difference':
-        target = cv2.imread(str(FOLDER / 'inputs' / case['target']), cv2.IMREAD_UNCHANGED)[..., :3]
-        stored = (target + stored) % 256
+        target = cv2.imread(str(FOLDER / 'inputs' / case['target']), cv2.IMREAD_UNCHANGED)
+        stored[..., :3] = (target[..., :3] + stored[..., :3]) % 256
     return stored
 
 
 @pytest.mark.parametrize('case', CASES, ids=[case['id'] for case in CASES])
-def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion, still_lips, request, tmp_path):
+def test_a_picture_equals_that_of_facefusion(
+    case, models, latent_of_facefusion, still_lips, mattes_of_facefusion, request, tmp_path
+):
     if case['processors'] == ['frame_colorizer']:
         request.getfixturevalue('colours_of_facefusion')
     inputs, output = FOLDER / 'inputs', tmp_path / 'out.png'
@@ -206,7 +229,9 @@ def test_a_picture_equals_that_of_facefusion(case, models, latent_of_facefusion,
     paths = ('--models-path', models)
     done = Program(tmp_path)(*words, *paths, *UNMARKED)
     assert done.code == 0, done.err
-    difference = np.abs(cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., :3].astype(int) - expected(case))
+    channels = 4 if 'background_remover' in case['processors'] else 3
+    written = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)[..., :channels].astype(int)
+    difference = np.abs(written - expected(case)[..., :channels])
     tolerance = case['tolerance']
     assert difference.mean() <= tolerance['mean']
     assert (difference > tolerance['level']).mean() <= tolerance['share_above_level']

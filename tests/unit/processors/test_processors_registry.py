@@ -18,6 +18,7 @@ from facefusion.faces.skin import SkinMeter
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.options import describe
+from facefusion.processors.background_remover.options import BackgroundRemoverOptions
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
@@ -32,10 +33,11 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
-DEBUGGER, ENHANCER, SWAPPER, COLORIZER, LIP_SYNCER = REGISTRATIONS
+REMOVER, DEBUGGER, ENHANCER, SWAPPER, COLORIZER, LIP_SYNCER = REGISTRATIONS
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
+        BackgroundRemoverOptions(),
         FaceSwapperOptions(face_swapper_model='mesh_warp'),
         FaceMaskOptions(),
         FaceLandmarkerOptions(),
@@ -108,6 +110,7 @@ def test_requirements_of_the_processors():
     assert ENHANCER.requirements(SETTINGS) == Requirements(measurements=frozenset({'skin'}), mesh=True)
     assert DEBUGGER.requirements(SETTINGS) == Requirements()
     assert COLORIZER.requirements(SETTINGS) == Requirements(faces=False, every_frame=True)
+    assert REMOVER.requirements(SETTINGS) == Requirements(faces=False, neighbours=1, every_frame=True)
     needed = Requirements(measurements=frozenset({'skin'}), source_audio=True, neighbours=FADE_FRAMES, mesh=True)
     assert LIP_SYNCER.requirements(SETTINGS) == needed
 
