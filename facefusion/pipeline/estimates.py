@@ -11,7 +11,13 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
-from facefusion.pipeline.resources import lowest_room, memory_of_image, memory_of_published, memory_of_video
+from facefusion.pipeline.resources import (
+    lowest_room,
+    memory_of_enlarged,
+    memory_of_image,
+    memory_of_published,
+    memory_of_video,
+)
 from facefusion.voice.extraction import extraction_size
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
@@ -27,6 +33,7 @@ class MediaSize:
     """The frame sizes of a run: those of the target, of the processed frames, and of the output.
 
     ``processed`` is the width and height after the processors. ``options`` and ``extension`` are those of the output.
+    ``working`` is the memory in bytes that the processors need for a frame in addition to its pixels.
     """
 
     target: MediaInfo
@@ -34,6 +41,7 @@ class MediaSize:
     extension: str
     processed: tuple[int, int]
     has_alpha: bool = False
+    working: int = 0
 
     @property
     def is_video(self) -> bool:
@@ -51,6 +59,7 @@ def fitted_memory(
     while True:
         at_once = workers if size.is_video else 1
         parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts |= {'work on frames': size.working * at_once} if size.working else {}
         parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
@@ -62,7 +71,7 @@ def fitted_memory(
 
 def _memory(size: MediaSize, workers: int) -> dict[str, int]:
     target, options = size.target, size.options
-    pixels = max(target.width * target.height, size.processed[0] * size.processed[1])
+    processed = size.processed[0] * size.processed[1]
     if size.is_video:
         width, height = scaled_size(target.width, target.height, options.output_video_scale)
         shape = PLANE_FORMATS[target.plane_format]
@@ -71,9 +80,13 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
         held = frames_held(codec, options.output_video_preset)
         # The input of libx264rgb has full chroma.
         held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
-        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
+        coded = max(target.width * target.height, width * height)
+        enlarged = processed if processed > target.width * target.height else 0
+        return memory_of_video(coded, bytes_a_pixel, workers, held) | memory_of_enlarged(
+            enlarged, 3 if target.bits <= 8 else 6, workers
+        )
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
-    return memory_of_image(pixels, width * height)
+    return memory_of_image(max(target.width * target.height, processed), width * height)
 
 
 def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:

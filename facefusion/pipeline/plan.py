@@ -158,6 +158,9 @@ class Plan:
             'batch': self.batch,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
+            'processed_size': list(self.processed_size),
+            'written_size': list(self.written_size),
+            'scale_of_all_pixels': self.processed_size[0] / self.target.width,
         }
         if self.video is not None:
             record |= {
@@ -211,8 +214,9 @@ def make_plan(
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
-    processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
-    size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
+    processed, working = _processed_size(settings, target)
+    has_alpha = any(processor.writes_alpha for processor in chain)
+    size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
     models = _models(settings, sources, chain, needed, voters)
     voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
     workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
@@ -255,11 +259,13 @@ def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> s
     return family
 
 
-def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
-    size = target.width, target.height
+def _processed_size(settings: Settings, target: MediaInfo) -> tuple[tuple[int, int], int]:
+    """Return the size of the processed frames, and the most memory that a processor needs for a frame."""
+    size, working = (target.width, target.height), 0
     for registration in registrations(settings[ProcessorsOptions].processors):
+        working = max(working, registration.working_bytes(settings, size))
         size = registration.output_size(settings, size)
-    return size
+    return size, working
 
 
 def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:

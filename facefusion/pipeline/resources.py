@@ -44,6 +44,14 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
     }
 
 
+def memory_of_enlarged(pixels: int, bytes_a_pixel: int, workers: int) -> dict[str, int]:
+    """Return the memory of frames that processors enlarged, in bytes by part; each worker holds one such frame.
+
+    The frames that wait for the encoder already have the size of the output. Returns nothing for 0 pixels.
+    """
+    return {f'enlarged frames of {workers} workers': pixels * bytes_a_pixel * workers} if pixels else {}
+
+
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
     """Return the peak memory of an image run, in bytes by part: the copies to decode, to process and to encode.
 
