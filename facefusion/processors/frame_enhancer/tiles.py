@@ -49,13 +49,14 @@ class Axis(NamedTuple):
     overlap: int
     fade: int
 
-    def pixels(self, number: int) -> NDArray[np.intp]:
-        """Return the pixels of the frame that a tile shows, reflected at the borders (the border is not repeated)."""
-        first = self.start + number * self.inner - self.overlap
-        positions = np.arange(first, first + self.inner + 2 * self.overlap)
-        period = max(2 * (self.length - 1), 1)
-        positions = np.abs(positions) % period
-        return np.minimum(positions, period - positions) if self.length > 1 else np.zeros_like(positions)
+    @property
+    def side(self) -> int:
+        """The size of a tile."""
+        return self.inner + 2 * self.overlap
+
+    def first(self, number: int) -> int:
+        """Return the first pixel of a tile; it may be outside the frame."""
+        return self.start + number * self.inner - self.overlap
 
     def shown(self, number: int) -> tuple[int, int]:
         """Return the range of pixels that a tile contributes to, within the frame."""
@@ -79,7 +80,7 @@ class Axis(NamedTuple):
     def part(self, number: int, scale: int) -> slice:
         """Return the pixels of the enlarged tile that belong to ``shown``."""
         low, high = self.shown(number)
-        first = self.start + number * self.inner - self.overlap
+        first = self.first(number)
         return slice((low - first) * scale, (high - first) * scale)
 
 
@@ -116,26 +117,36 @@ def enlarged_bands(
     done = 0
     for row in range(down.count):
         low, high = down.shown(row)
-        strip = _strip(frame[down.pixels(row)], down.part(row, scale), across, enlarge, (scale, batch))
+        strip = np.zeros((scale * (high - low), scale * across.length, 3), np.float32)
+        for first in range(0, across.count, batch):
+            numbers = range(first, min(first + batch, across.count))
+            windows = [(down.first(row), across.first(number), down.side, across.side) for number in numbers]
+            results = enlarge([reflected_window(frame, *window) for window in windows])
+            for number, result in zip(numbers, results, strict=True):
+                part = result[down.part(row, scale), across.part(number, scale)]
+                left, right = across.shown(number)
+                strip[:, scale * left : scale * right] += across.weights(number, scale)[:, None] * part
         strip *= down.weights(row, scale)[:, None, None]
         strip[: len(waiting)] += waiting
-        # The rows that the next tiles add to.
+        # The next row of tiles adds to the rows from here on.
         stop = down.shown(row + 1)[0] if row < down.count - 1 else high
-        finished = scale * (stop - low)
         if stop > done:
-            yield Band(done, stop, strip[:finished])
-        waiting, done = strip[finished:].copy(), stop
+            yield Band(done, stop, strip[: scale * (stop - low)])
+        waiting, done = strip[scale * (stop - low) :].copy(), stop
 
 
-def _strip(rows: Plane, part: slice, across: Axis, enlarge: Enlarge, how: tuple[int, int]) -> Values:
-    """Return a row of tiles, enlarged and joined: float32 [h,scale * width,3]; ``how``: scale and batch."""
-    scale, batch = how
-    strip = np.zeros((part.stop - part.start, scale * across.length, 3), np.float32)
-    for first in range(0, across.count, batch):
-        numbers = range(first, min(first + batch, across.count))
-        tiles = [np.ascontiguousarray(rows[:, across.pixels(number)]) for number in numbers]
-        for number, tile in zip(numbers, enlarge(cast(Sequence[Plane], tiles)), strict=True):
-            low, high = across.shown(number)
-            weights = across.weights(number, scale)[None, :, None]
-            strip[:, low * scale : high * scale] += weights * tile[part, across.part(number, scale)]
-    return strip
+def reflected_window(frame: Plane, top: int, left: int, height: int, width: int) -> Plane:
+    """Return a window of a frame [h,w,3] that may exceed it, also by several times its size.
+
+    Outside the frame its pixels are reflected; the border itself is not repeated.
+    """
+    rows = _reflected(np.arange(top, top + height), frame.shape[0])
+    columns = _reflected(np.arange(left, left + width), frame.shape[1])
+    return cast(Plane, frame[rows[:, None], columns])
+
+
+def _reflected(positions: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Return the position inside 0 .. length - 1 of each position."""
+    period = max(2 * (length - 1), 1)
+    positions = np.abs(positions) % period
+    return np.minimum(positions, period - positions) if length > 1 else np.zeros_like(positions)
