@@ -24,6 +24,7 @@ from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.process import prepare
+from facefusion.processors.frame_enhancer.options import FrameEnhancerOptions
 from facefusion.processors.lip_syncer.models import FADE_FRAMES
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
@@ -31,7 +32,9 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
-DEBUGGER, ENHANCER, SWAPPER, LIP_SYNCER = REGISTRATIONS
+KNOWN = {registration.name: registration for registration in REGISTRATIONS}
+DEBUGGER, ENHANCER, SWAPPER = KNOWN['face_debugger'], KNOWN['face_enhancer'], KNOWN['face_swapper']
+LIP_SYNCER, UPSCALER = KNOWN['lip_syncer'], KNOWN['frame_enhancer']
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
@@ -41,6 +44,7 @@ SETTINGS = Settings(
         FaceDebuggerOptions(('bounding-box',)),
         FaceEnhancerOptions(),
         LipSyncerOptions(lip_syncer_model='wav2lip_96'),
+        FrameEnhancerOptions(),
     ]
 )
 
@@ -107,12 +111,18 @@ def test_requirements_of_the_processors():
     assert DEBUGGER.requirements(SETTINGS) == Requirements()
     needed = Requirements(measurements=frozenset({'skin'}), source_audio=True, neighbours=FADE_FRAMES, mesh=True)
     assert LIP_SYNCER.requirements(SETTINGS) == needed
+    assert UPSCALER.requirements(SETTINGS) == Requirements(faces=False, every_frame=True)
 
 
 def test_a_chain_has_the_requirements_of_all_its_processors():
     assert joined([]) == Requirements(faces=False)
     assert joined(each.requirements(SETTINGS) for each in REGISTRATIONS) == Requirements(
-        measurements=frozenset({'skin'}), source_faces=True, source_audio=True, neighbours=FADE_FRAMES, mesh=True
+        measurements=frozenset({'skin'}),
+        source_faces=True,
+        source_audio=True,
+        neighbours=FADE_FRAMES,
+        every_frame=True,
+        mesh=True,
     )
     near = Requirements(faces=False, neighbours=2, every_frame=True)
     far = Requirements(measurements=frozenset({'other'}), neighbours=5, source_audio=True, original=True)
