@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Upscaler:
         values that are not numbers.
         """
         pixels = np.stack(tiles)
-        most = np.float32(np.iinfo(pixels.dtype).max)
+        most = np.float32(np.iinfo(tiles[0].dtype).max)
         tensor = np.ascontiguousarray(pixels[..., ::-1].transpose(0, 3, 1, 2), np.float32) / most
         output = run_batched(self._session, {self._input: tensor}, self.batch)[0]
         high, wide = tensor.shape[2:]
@@ -42,7 +42,7 @@ class Upscaler:
         enlarged = np.clip(output.astype(np.float32, copy=False), 0, 1)
         if not np.isfinite(enlarged.min()):
             raise self._wrong('its output contains values that are not numbers')
-        return cast(Values, enlarged[:, ::-1].transpose(0, 2, 3, 1))
+        return enlarged[:, ::-1].transpose(0, 2, 3, 1)
 
     def _wrong(self, cause: str) -> ModelError:
         return ModelError(

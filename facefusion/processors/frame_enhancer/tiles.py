@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Axis(NamedTuple):
     length: int
     start: int
     inner: int
-    count: int
+    tiles: int
     overlap: int
     fade: int
 
@@ -62,7 +62,7 @@ class Axis(NamedTuple):
         """Return the range of pixels that a tile contributes to, within the frame."""
         cut = self.start + number * self.inner
         low = cut - self.fade if number else 0
-        high = cut + self.inner + self.fade if number < self.count - 1 else self.length
+        high = cut + self.inner + self.fade if number < self.tiles - 1 else self.length
         return max(low, 0), min(high, self.length)
 
     def weights(self, number: int, scale: int) -> Values:
@@ -73,7 +73,7 @@ class Axis(NamedTuple):
         cut = self.start + number * self.inner
         if self.fade and number:
             weights *= np.clip((centres - cut + self.fade) / (2 * self.fade), 0, 1)
-        if self.fade and number < self.count - 1:
+        if self.fade and number < self.tiles - 1:
             weights *= np.clip((cut + self.inner + self.fade - centres) / (2 * self.fade), 0, 1)
         return weights.astype(np.float32)
 
@@ -115,11 +115,11 @@ def enlarged_bands(
     down, across = axis_of(frame.shape[0], rule), axis_of(frame.shape[1], rule)
     waiting = np.empty((0, scale * across.length, 3), np.float32)
     done = 0
-    for row in range(down.count):
+    for row in range(down.tiles):
         low, high = down.shown(row)
         strip = np.zeros((scale * (high - low), scale * across.length, 3), np.float32)
-        for first in range(0, across.count, batch):
-            numbers = range(first, min(first + batch, across.count))
+        for first in range(0, across.tiles, batch):
+            numbers = range(first, min(first + batch, across.tiles))
             windows = [(down.first(row), across.first(number), down.side, across.side) for number in numbers]
             results = enlarge([reflected_window(frame, *window) for window in windows])
             for number, result in zip(numbers, results, strict=True):
@@ -129,7 +129,7 @@ def enlarged_bands(
         strip *= down.weights(row, scale)[:, None, None]
         strip[: len(waiting)] += waiting
         # The next row of tiles adds to the rows from here on.
-        stop = down.shown(row + 1)[0] if row < down.count - 1 else high
+        stop = down.shown(row + 1)[0] if row < down.tiles - 1 else high
         if stop > done:
             yield Band(done, stop, strip[: scale * (stop - low)])
         waiting, done = strip[scale * (stop - low) :].copy(), stop
@@ -142,7 +142,7 @@ def reflected_window(frame: Plane, top: int, left: int, height: int, width: int)
     """
     rows = _reflected(np.arange(top, top + height), frame.shape[0])
     columns = _reflected(np.arange(left, left + width), frame.shape[1])
-    return cast(Plane, frame[rows[:, None], columns])
+    return frame[rows[:, None], columns]
 
 
 def _reflected(positions: NDArray[np.intp], length: int) -> NDArray[np.intp]:

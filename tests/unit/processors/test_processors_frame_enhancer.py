@@ -13,7 +13,7 @@ from msgspec import structs
 from facefusion.errors import Interrupted, ModelError
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
-from facefusion.processors.frame_enhancer import models
+from facefusion.processors.frame_enhancer import models, tiles
 from facefusion.processors.frame_enhancer.network import Upscaler
 from facefusion.processors.frame_enhancer.options import MODELS, FrameEnhancerOptions
 from facefusion.processors.frame_enhancer.process import FrameEnhancer
@@ -28,10 +28,17 @@ CATALOG = load_catalog(Path(__file__).resolve().parents[3] / 'models' / 'catalog
 # Tile, padding, overlap and scale of the published models.
 USUAL = (128, 8, 4, 4)
 EXPECTED = dict.fromkeys(
-    (
-        'clear_reality_x4 face_dat_x4 nomos8k_sc_x4 realistic_rescaler_x4 remacri_x4 siax_x4 span_kendata_x4 '
-        'swin2_sr_x4 ultra_sharp_x4'
-    ).split(),
+    [
+        'clear_reality_x4',
+        'face_dat_x4',
+        'nomos8k_sc_x4',
+        'realistic_rescaler_x4',
+        'remacri_x4',
+        'siax_x4',
+        'span_kendata_x4',
+        'swin2_sr_x4',
+        'ultra_sharp_x4',
+    ],
     USUAL,
 ) | {
     'real_esrgan_x2': (256, 16, 8, 2),
@@ -68,7 +75,7 @@ class UpscalerSession:
 
     def run(self, names, feeds):
         (tensor,) = feeds.values()
-        assert tensor.dtype == np.float32 and 0 <= tensor.min() and tensor.max() <= 1
+        assert tensor.dtype == np.float32 and tensor.min() >= 0 and tensor.max() <= 1
         self.fed.append(tensor.shape)
         return [np.stack([answer(tile, self._scale, self._pattern) for tile in tensor]).astype(np.float32)]
 
@@ -243,12 +250,10 @@ def test_a_mistake_in_the_contract_shows(change, monkeypatch):
     elif change == 'blend':
         share = 0.7
     elif change == 'border':
-        monkeypatch.setattr('facefusion.processors.frame_enhancer.tiles._reflected', lambda at, n: np.clip(at, 0, n - 1))
+        monkeypatch.setattr(tiles, '_reflected', lambda positions, length: np.clip(positions, 0, length - 1))
     elif change == 'fade':
-        made = __import__('facefusion.processors.frame_enhancer.tiles', fromlist=['axis_of']).axis_of
-        monkeypatch.setattr(
-            'facefusion.processors.frame_enhancer.tiles.axis_of', lambda n, rule: made(n, rule)._replace(fade=0)
-        )
+        made = tiles.axis_of
+        monkeypatch.setattr(tiles, 'axis_of', lambda length, rule: made(length, rule)._replace(fade=0))
     else:
         network.rule = rule._replace(**{change: getattr(rule, change) * 2})
     after = enhancer(network, share).enlarged(given)
