@@ -13,7 +13,8 @@ span also with the default of 80.
 - seams: the difference of a picture enlarged in tiles from the same picture enlarged as a whole, with the same
   reflected borders, in code values. --slow includes realesrgan_x4plus, which takes minutes.
 - flicker: the mean difference of neighbouring frames of an enlarged clip, divided by that of the clip enlarged with a
-  Lanczos filter, for a still picture with noise, encoded with H.264 at CRF 28; by --frame-enhancer-stability.
+  Lanczos filter, for a still picture with noise in frames of motion JPEG; by --frame-enhancer-stability. (H.264
+  removes the noise of a still picture itself.)
 
 Prints a summary beside the requirements and exits with 1 if a requirement is missed.
 """
@@ -28,7 +29,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import onnxruntime
@@ -140,21 +140,12 @@ def measure_seams(images: dict[str, Pixels], name: str, side: int) -> dict[str, 
 
 
 def noisy_clip(image: Pixels) -> list[Pixels]:
-    """Return the frames of a still picture with noise after H.264 at CRF 28."""
-    codec: Any = av.CodecContext.create('libx264', 'w')
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = CLIP_SIDE, CLIP_SIDE, 'yuv420p', '1/25'
-    codec.options = {'crf': '28', 'preset': 'veryfast', 'threads': '1'}
-    decoder: Any = av.CodecContext.create('h264', 'r')
+    """Return the frames of a still picture with noise, each a JPEG of quality 85, as in motion JPEG."""
     noise, frames = np.random.default_rng(1), list[Pixels]()
-    for number in range(CLIP_FRAMES + 1):
-        frame = None
-        if number < CLIP_FRAMES:
-            pixels = np.clip(image[:CLIP_SIDE, :CLIP_SIDE] + noise.normal(0, NOISE, (CLIP_SIDE, CLIP_SIDE, 3)), 0, 255)
-            frame = av.VideoFrame.from_ndarray(pixels.astype(np.uint8), format='bgr24')
-            frame.pts = number
-        packets = codec.encode(frame)
-        for packet in [*packets, *([None] if frame is None else [])]:
-            frames += [each.to_ndarray(format='bgr24') for each in decoder.decode(packet)]
+    for _ in range(CLIP_FRAMES):
+        pixels = np.clip(image[:CLIP_SIDE, :CLIP_SIDE] + noise.normal(0, NOISE, (CLIP_SIDE, CLIP_SIDE, 3)), 0, 255)
+        _, data = cv2.imencode('.jpg', pixels.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
+        frames.append(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8))
     return frames
 
 

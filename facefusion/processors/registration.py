@@ -83,9 +83,10 @@ class Registration:
     ``package`` is its folder, whose module ``process`` defines ``prepare(tools)``. ``models`` returns the catalogue
     ids that a run needs, ``effect`` the kind of the output, and ``output_size`` the width and height of the output for
     those of the input. ``working_bytes`` is the peak memory to process one frame of a given size, without the frame
-    and without the weights. ``changes`` returns whether the processor will change a frame with these selected faces; it is
-    called before rendering, to decide whether the frame gets the visible label and the invisible mark. ``preferences``
-    lists, for each option that may be 'auto', the models in order of preference; the last one is embedded.
+    and without the weights. ``changes`` returns whether the processor will change a frame with these selected faces;
+    it is called before rendering, to decide whether the frame gets the visible label and the invisible mark.
+    ``preferences`` lists, for each option that may be 'auto', the models in order of preference; the last one is
+    embedded.
     """
 
     name: str
