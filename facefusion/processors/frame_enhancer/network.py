@@ -28,7 +28,7 @@ class Upscaler:
     def enlarge(self, tiles: Sequence[Plane]) -> Values:
         """Return the enlarged tiles, float32 [n,s*h,s*w,3] BGR 0..1, cut to that range.
 
-        tiles: [h,w,3] BGR of one size, uint8 or uint16. Raises ModelError upscaler-output for a wrong size and for
+        tiles: [h,w,3] BGR of one size, uint8 or uint16. Raises ModelError model-output for a wrong size and for
         values that are not numbers.
         """
         pixels = np.stack(tiles)
@@ -46,7 +46,7 @@ class Upscaler:
 
     def _wrong(self, cause: str) -> ModelError:
         return ModelError(
-            'upscaler-output',
+            'model-output',
             f'the model {self._name} does not enlarge frames as its catalogue entry says',
             cause=cause,
             hint=f'fetch the published file: models fetch {self._name}',

@@ -11,6 +11,8 @@ from facefusion.settings import Settings
 
 # The frames on each side of a frame with which noise is averaged.
 REACH = 2
+# Bytes per pixel of the frames and differences that are in memory while noise is averaged.
+NOISE_BYTES = 80
 
 
 def _requirements(settings: Settings) -> Requirements:
@@ -21,6 +23,12 @@ def _requirements(settings: Settings) -> Requirements:
 def _output_size(settings: Settings, size: Size) -> Size:
     scale = scale_of(settings[FrameEnhancerOptions].frame_enhancer_model)
     return size[0] * scale, size[1] * scale
+
+
+def _working_bytes(settings: Settings, size: Size) -> int:
+    options = settings[FrameEnhancerOptions]
+    steadying = NOISE_BYTES * size[0] * size[1] if options.frame_enhancer_stability > 0 else 0
+    return working_bytes(options.frame_enhancer_model, size[0]) + steadying
 
 
 def _changes(settings: Settings, faces: Sequence[SizedFace]) -> bool:
@@ -36,6 +44,6 @@ FRAME_ENHANCER = Registration(
     effect=lambda settings: 'enhancement',
     changes=_changes,
     output_size=_output_size,
-    working_bytes=lambda settings, size: working_bytes(settings[FrameEnhancerOptions].frame_enhancer_model, size[0]),
+    working_bytes=_working_bytes,
     preferences={'frame_enhancer_model': PREFERENCE},
 )

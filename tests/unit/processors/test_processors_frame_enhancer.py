@@ -296,7 +296,7 @@ def test_a_network_with_another_output_is_refused(output):
     network = Upscaler('span_x4', session, contract_of('span_x4'), 1)
     with pytest.raises(ModelError) as caught:
         network.enlarge([picture(40, 40)])
-    assert caught.value.reference == 'upscaler-output' and 'span_x4' in caught.value.message and caught.value.hint
+    assert caught.value.reference == 'model-output' and 'span_x4' in caught.value.message and caught.value.hint
 
 
 def test_a_frame_is_stopped_between_two_calls_of_the_network():
@@ -392,4 +392,6 @@ def test_the_registration_states_size_and_memory(model, scale):
     assert FRAME_ENHANCER.output_size(settings, (101, 7)) == (101 * scale, 7 * scale)
     narrow, wide = (FRAME_ENHANCER.working_bytes(settings, (width, 100)) for width in (1000, 2000))
     assert 0 < narrow < wide
+    steady = settings_of(frame_enhancer_model=model, frame_enhancer_stability=10)
+    assert FRAME_ENHANCER.working_bytes(steady, (1000, 100)) > narrow + 10**6
     assert FRAME_ENHANCER.models(settings) == ('span_x4' if model == 'auto' else model,)
