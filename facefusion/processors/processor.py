@@ -57,7 +57,8 @@ class ProcessorTools:
 
     ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
     source if a processor requires it; ``FrameTask.seconds`` is the position in this audio. ``flag`` is for processors
-    that need minutes per frame; all others are stopped between frames.
+    that need minutes per frame; all others are stopped between frames. ``threads`` is the number of threads that a
+    network may use: 1 for a clip, whose frames are processed by several workers.
     """
 
     settings: Settings
@@ -69,3 +70,4 @@ class ProcessorTools:
     batch: int = 1
     voice: Voice | None = None
     flag: StopFlag = field(default_factory=StopFlag)
+    threads: int = 1
