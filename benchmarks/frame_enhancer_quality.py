@@ -16,6 +16,8 @@ span also with the default of 80.
   Lanczos filter, for a still picture with noise in frames of motion JPEG; by --frame-enhancer-stability. (H.264
   removes the noise of a still picture itself.)
 
+- cost: the CPU time to enlarge a frame of 960x540 in tiles and to blend it, beside that of its network calls.
+
 Prints a summary beside the requirements and exits with 1 if a requirement is missed.
 """
 
@@ -25,7 +27,8 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +44,12 @@ from quality_measures import psnr, ssim  # noqa: E402
 from quality_tables import as_json  # noqa: E402
 
 from facefusion.media.frame import PixelFrame  # noqa: E402
-from facefusion.media.planes import Pixels  # noqa: E402
+from facefusion.media.planes import Pixels, Plane  # noqa: E402
 from facefusion.models.catalog import load_catalog  # noqa: E402
 from facefusion.processors.frame_enhancer.network import Upscaler  # noqa: E402
 from facefusion.processors.frame_enhancer.process import FrameEnhancer  # noqa: E402
 from facefusion.processors.frame_enhancer.registration import REACH  # noqa: E402
-from facefusion.processors.frame_enhancer.tiles import enlarged_bands  # noqa: E402
+from facefusion.processors.frame_enhancer.tiles import Values, enlarged_bands  # noqa: E402
 from facefusion.processors.processor import FrameTask  # noqa: E402
 from facefusion.stopping import StopFlag  # noqa: E402
 
@@ -56,6 +59,7 @@ SEAMS, SLOW = ('span_x2', 'span_x4', 'realesr_animevideov3'), 'realesrgan_x4plus
 SEAM_SIDE, SLOW_SIDE = 330, 170
 CLIP_SIDE, CLIP_FRAMES, NOISE = 160, 12, 3.0
 MOST_CODES, MOST_MEAN = 1, 0.6
+COST_SIZE = (960, 540)
 
 
 def upscaler(name: str) -> Upscaler:
@@ -176,6 +180,27 @@ def measure_flicker(images: dict[str, Pixels], name: str) -> dict[str, Any]:
     return record
 
 
+def measure_cost(name: str) -> dict[str, Any]:
+    """Return the CPU time to enlarge a frame in tiles and blend it, beside that of its network alone, in seconds."""
+    network, seconds = upscaler(name), list[float]()
+    run = network.enlarge
+
+    def timed(tiles: Sequence[Plane]) -> Values:
+        begun = time.process_time()
+        enlarged = run(tiles)
+        seconds.append(time.process_time() - begun)
+        return enlarged
+
+    network.enlarge = timed  # type: ignore[method-assign]
+    frame = np.random.default_rng(1).integers(0, 256, (COST_SIZE[1], COST_SIZE[0], 3), np.uint8)
+    begun = time.process_time()
+    FrameEnhancer(network, 0.8, 0.0, StopFlag()).enlarged(frame)
+    total = time.process_time() - begun
+    record = {'model': name, 'size': list(COST_SIZE), 'tiles': len(seconds), 'network': sum(seconds), 'all': total}
+    print(record)
+    return record
+
+
 def summarise(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the mean results of each model, blend and way of shrinking."""
     rows = []
@@ -201,6 +226,7 @@ def main() -> int:
     seams = [measure_seams(images, name, SEAM_SIDE) for name in SEAMS]
     seams += [measure_seams(images, SLOW, SLOW_SIDE)] if arguments.slow else []
     flicker = [measure_flicker(images, name) for name in SEAMS]
+    costs = [measure_cost(name) for name in SEAMS]
     records = measure_fidelity(images)
     rows = summarise(records)
     spans = [row for row in rows if row['model'].startswith('span') and row['way'] == 'cubic']
@@ -214,7 +240,14 @@ def main() -> int:
     }
     print(passes)
     if arguments.json:
-        result = {'passes': passes, 'summary': rows, 'seams': seams, 'flicker': flicker, 'cases': records}
+        result = {
+            'passes': passes,
+            'summary': rows,
+            'seams': seams,
+            'flicker': flicker,
+            'costs': costs,
+            'cases': records,
+        }
         arguments.json.write_text(json.dumps(as_json(result), indent=1) + '\n', encoding='utf-8')
     return 0 if all(passes.values()) else 1
 

@@ -159,7 +159,8 @@ def choose_encoder(
     default of ``picture`` is opaque frames of the clip's size times ``output_video_scale``.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
     support the requested encoder), alpha-container (it does not support transparency), variable-rate, rate-unheld,
-    encoder-unusable; OutputError output-too-large; ResourceError memory-out, threads-out. No other encoder is tried as a substitute.
+    encoder-unusable; OutputError output-too-large; ResourceError memory-out, threads-out. No other encoder is tried as
+    a substitute.
     """
     picture = picture or Picture(*scaled_size(info.width, info.height, options.output_video_scale))
     extension = extension.lower()

@@ -11,15 +11,16 @@ import pytest
 from msgspec import structs
 
 from facefusion.errors import Interrupted, ModelError
+from facefusion.events import silent
 from facefusion.media.frame import PixelFrame
 from facefusion.models.catalog import load_catalog
 from facefusion.processors.frame_enhancer import models, tiles
 from facefusion.processors.frame_enhancer.network import Upscaler
 from facefusion.processors.frame_enhancer.options import MODELS, FrameEnhancerOptions
-from facefusion.processors.frame_enhancer.process import FrameEnhancer
+from facefusion.processors.frame_enhancer.process import FrameEnhancer, prepare
 from facefusion.processors.frame_enhancer.registration import FRAME_ENHANCER, REACH
 from facefusion.processors.frame_enhancer.tiles import TileRule, enlarged_bands, reflected_window
-from facefusion.processors.processor import FrameTask
+from facefusion.processors.processor import FrameTask, ProcessorTools
 from facefusion.processors.registration import Requirements
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -342,6 +343,12 @@ def test_stability_removes_noise_from_still_parts():
     assert left[0.0] == pytest.approx(3, rel=0.05) and left[1.0] < 0.6 * left[0.0] and left[1.0] < left[0.5] < left[0.0]
 
 
+def test_stability_counts_each_frame_once_by_its_difference():
+    frames = [np.full((20, 20, 3), value, np.uint8) for value in (102, 102, 104, 102, 102)]
+    weight = np.exp(-((2 / 6) ** 2))
+    assert (steady(clip_of(*frames), 1.0) == np.rint(104 - 2 * 4 * weight / (1 + 4 * weight))).all()
+
+
 def test_stability_keeps_moving_parts():
     frames = [np.full((60, 60, 3), 60, np.uint8) for _ in range(5)]
     for number, frame in enumerate(frames):
@@ -375,6 +382,36 @@ def test_a_frame_that_has_another_size_than_its_neighbours_is_not_averaged():
 
 
 # The registration
+
+
+def test_the_named_model_is_prepared_with_the_threads_of_the_run():
+    session, asked = UpscalerSession(2), []
+
+    class Sessions:
+        def at(self, threads):
+            asked.append(threads)
+            return self
+
+        def session(self, name):
+            asked.append(name)
+            return session
+
+        def contract(self, name):
+            return contract_of(name)
+
+    settings = settings_of(frame_enhancer_model='span_x2', frame_enhancer_blend=50)
+    processor = prepare(ProcessorTools(settings, (), Sessions(), None, None, silent, threads=6))
+    assert asked == [6, 'span_x2']
+    frame = picture(40, 30)
+    assert np.abs(processor.enlarged(frame) - half_blended(frame)).max() < 0.51
+
+
+def half_blended(frame):
+    """Return a frame of one tile, enlarged by the stand-in of scale 2 and mixed in equal parts."""
+    window = np.pad(frame, ((32, 16), (32, 16), (0, 0)), 'reflect')
+    inside = answer(window[..., ::-1].transpose(2, 0, 1) / 255, 2).transpose(1, 2, 0)[64:-32, 64:-32, ::-1]
+    linear = cv2.resize(frame, (80, 60), interpolation=cv2.INTER_LINEAR)
+    return 0.5 * 255 * np.clip(inside, 0, 1) + 0.5 * linear
 
 
 def test_the_registration_needs_no_faces_and_neighbours_only_for_stability():
