@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 _PROCESSORS = """
-age_modifier expression_restorer face_editor frame_enhancer
+age_modifier expression_restorer face_editor
 """
 # Prefixes of options that belong to parts that this version lacks; without these parts the options have no effect.
 MISSING_PARTS = MappingProxyType(

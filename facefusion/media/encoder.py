@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import av
 import av.error
 import cv2
 
-from facefusion.errors import MediaError, UsageError
+from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.media.codecs import (
     codec_options,
     codec_tag,
@@ -35,6 +35,8 @@ _AVX512 = 256
 SEGMENT_TICK = Fraction(1, 1000)
 # Tag of a Matroska track whose frames have separate alpha.
 ALPHA_TAG = 'alpha_mode'
+# The side of a frame that every encoder supports, in pixels.
+_SMALL_SIDE = 256
 _HARDWARE = ('_nvenc', '_amf', '_qsv', '_videotoolbox')
 # Codecs that PyAV cannot write to NUT.
 _IN_MOV = ('prores_ks', 'qtrle')
@@ -157,7 +159,8 @@ def choose_encoder(
     default of ``picture`` is opaque frames of the clip's size times ``output_video_scale``.
     Raises MediaError hdr-unsupported; UsageError output-kind-unsupported, encoder-container (the container does not
     support the requested encoder), alpha-container (it does not support transparency), variable-rate, rate-unheld,
-    encoder-unusable; ResourceError memory-out, threads-out. No other encoder is tried as a substitute.
+    encoder-unusable; OutputError output-too-large; ResourceError memory-out, threads-out. No other encoder is tried as
+    a substitute.
     """
     picture = picture or Picture(*scaled_size(info.width, info.height, options.output_video_scale))
     extension = extension.lower()
@@ -185,6 +188,7 @@ def choose_encoder(
         if not reason:
             return settings
         reasons.append(f'{codec} {pix_fmt}: {reason}')
+        _check_size(settings, reason)
     # The encoders in the hint are not tried, so the hint omits hardware encoders, which only a trial can confirm.
     others = [name for name in container.encoders if name != codec and not name.endswith(_HARDWARE)]
     others = [name for name in others if pixel_formats(name, info.plane_format)]
@@ -194,6 +198,18 @@ def choose_encoder(
         cause=reasons[0] if reasons else f'this build of FFmpeg has no {codec}',
         hint=f'encoders of this build that need no hardware: {", ".join(others)}' if others else '',
     )
+
+
+def _check_size(settings: EncoderSettings, reason: str) -> None:
+    """Raise OutputError output-too-large when an encoder failed for ``reason``, but encodes small frames."""
+    side = _SMALL_SIDE
+    if max(settings.width, settings.height) > side and not why_unusable(replace(settings, width=side, height=side)):
+        raise OutputError(
+            'output-too-large',
+            f'the output would have {settings.width}x{settings.height} pixels',
+            cause=f'{settings.codec} encodes smaller frames, but not these: {reason}',
+            hint='lower --output-video-scale, or choose another --output-video-encoder',
+        )
 
 
 def meant_encoder(info: MediaInfo, options: OutputOptions, extension: str, has_alpha: bool = False) -> str:

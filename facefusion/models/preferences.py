@@ -21,6 +21,7 @@ PREFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         'face_recognizer': (_RECOGNISER,),
         'face_swapper': ('hyperswap_1a_256', 'inswapper_128_fp16', 'ghost_2_256', 'simswap_256'),
         'frame_colorizer': ('ddcolor', 'ddcolor_artistic', 'deoldify_stable', 'deoldify', 'deoldify_artistic'),
+        'frame_enhancer': ('span_x4',),
         'lip_syncer': ('wav2lip_gan_96', 'edtalk_256', 'wav2lip_96'),
         'live_portrait': ('live_portrait_generator',),
         'voice_extractor': ('kim_vocal_2', 'kim_vocal_1', 'uvr_mdxnet'),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import EncoderSettings, meant_encoder
@@ -14,10 +13,10 @@ from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
 from facefusion.pipeline.resources import (
     lowest_room,
+    memory_of_enlarged,
     memory_of_image,
     memory_of_published,
     memory_of_video,
-    memory_of_working,
 )
 from facefusion.voice.extraction import extraction_size
 
@@ -34,6 +33,7 @@ class MediaSize:
     """The frame sizes of a run: those of the target, of the processed frames, and of the output.
 
     ``processed`` is the width and height after the processors. ``options`` and ``extension`` are those of the output.
+    ``working`` is the memory in bytes that the processors need for a frame in addition to its pixels.
     """
 
     target: MediaInfo
@@ -41,6 +41,7 @@ class MediaSize:
     extension: str
     processed: tuple[int, int]
     has_alpha: bool = False
+    working: int = 0
 
     @property
     def is_video(self) -> bool:
@@ -48,31 +49,17 @@ class MediaSize:
         return isinstance(self.target, VideoInfo) or self.extension in CONTAINERS
 
 
-class NetworkMemory(NamedTuple):
-    """The size of the weights of published models, and the memory for each worker that runs networks, in bytes."""
-
-    weights: int = 0
-    working: int = 0
-
-
-NO_NETWORKS = NetworkMemory()
-
-
 def fitted_memory(
-    size: MediaSize,
-    workers: int,
-    limit: int | None,
-    networks: NetworkMemory = NO_NETWORKS,
-    voice_bytes: int = 0,
+    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, voice_bytes: int = 0
 ) -> tuple[int, dict[str, int]]:
     """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
 
-    ``networks`` is the memory of the networks, ``voice_bytes`` the memory to extract a voice.
+    ``weight_bytes`` is the size of the weights of the published models, ``voice_bytes`` the memory to extract a voice.
     """
     while True:
         at_once = workers if size.is_video else 1
-        parts = _memory(size, workers) | memory_of_published(networks.weights, at_once)
-        parts |= memory_of_working(networks.working, at_once)
+        parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts |= {'work on frames': size.working * at_once} if size.working else {}
         parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
@@ -84,7 +71,7 @@ def fitted_memory(
 
 def _memory(size: MediaSize, workers: int) -> dict[str, int]:
     target, options = size.target, size.options
-    pixels = max(target.width * target.height, size.processed[0] * size.processed[1])
+    processed = size.processed[0] * size.processed[1]
     if size.is_video:
         width, height = scaled_size(target.width, target.height, options.output_video_scale)
         shape = PLANE_FORMATS[target.plane_format]
@@ -93,9 +80,13 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
         held = frames_held(codec, options.output_video_preset)
         # The input of libx264rgb has full chroma.
         held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
-        return memory_of_video(max(pixels, width * height), bytes_a_pixel, workers, held)
+        coded = max(target.width * target.height, width * height)
+        enlarged = processed if processed > target.width * target.height else 0
+        return memory_of_video(coded, bytes_a_pixel, workers, held) | memory_of_enlarged(
+            enlarged, 3 if target.bits <= 8 else 6, workers
+        )
     width, height = scaled_size(target.width, target.height, options.output_image_scale)
-    return memory_of_image(pixels, width * height)
+    return memory_of_image(max(target.width * target.height, processed), width * height)
 
 
 def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:

@@ -33,7 +33,6 @@ from facefusion.media.sound import SoundInfo, probe_sound
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
 from facefusion.pipeline.estimates import (
     MediaSize,
-    NetworkMemory,
     encoded_bytes,
     fitted_memory,
     output_bytes,
@@ -166,6 +165,9 @@ class Plan:
             'batch': self.batch,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
+            'processed_size': list(self.processed_size),
+            'written_size': list(self.written_size),
+            'scale_of_all_pixels': self.processed_size[0] / self.target.width,
         }
         if self.video is not None:
             record |= {
@@ -220,13 +222,12 @@ def make_plan(
     if family == 'image':
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
     _check_transparency(settings, output, family)
-    processed, has_alpha = _processed_size(settings, target), any(processor.writes_alpha for processor in chain)
-    size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha)
+    processed, working = _processed_size(settings, target)
+    has_alpha = any(processor.writes_alpha for processor in chain)
+    size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
     models = _models(settings, sources, chain, needed, voters)
     voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
-    workers, memory_parts = fitted_memory(
-        size, workers, memory_limit, _network_memory(settings, models, weight_bytes), voice_bytes
-    )
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
@@ -275,16 +276,13 @@ def _check_transparency(settings: Settings, output: Path, family: str) -> None:
             check_alpha(settings[OutputOptions].output_video_encoder, output.suffix.lower(), each.opaque_hint)
 
 
-def _network_memory(settings: Settings, models: tuple[str, ...], weight_bytes: Callable[[str], int]) -> NetworkMemory:
-    chain = registrations(settings[ProcessorsOptions].processors)
-    return NetworkMemory(sum(map(weight_bytes, models)), sum(each.working_bytes(settings) for each in chain))
-
-
-def _processed_size(settings: Settings, target: MediaInfo) -> tuple[int, int]:
-    size = target.width, target.height
+def _processed_size(settings: Settings, target: MediaInfo) -> tuple[tuple[int, int], int]:
+    """Return the size of the processed frames, and the memory that the processors need for a frame."""
+    size, working = (target.width, target.height), 0
     for registration in registrations(settings[ProcessorsOptions].processors):
+        working += registration.working_bytes(settings, size)
         size = registration.output_size(settings, size)
-    return size
+    return size, working
 
 
 def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:

@@ -70,7 +70,18 @@ def prepare_run(
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
     screening.check_sources(plan.sources, analyser, context.emit)
     meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
-    tools = ProcessorTools(settings, plan.sources, context.sessions, analyser, meter, context.emit, plan.batch, voice)
+    tools = ProcessorTools(
+        settings=settings,
+        sources=plan.sources,
+        sessions=context.sessions,
+        analyser=analyser,
+        meter=meter,
+        emit=context.emit,
+        batch=plan.batch,
+        voice=voice,
+        flag=context.flag,
+        threads=plan.workers if plan.video is None else 1,
+    )
     return PreparedRun(
         context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice
     )

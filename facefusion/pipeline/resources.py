@@ -44,6 +44,14 @@ def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_fra
     }
 
 
+def memory_of_enlarged(pixels: int, bytes_a_pixel: int, workers: int) -> dict[str, int]:
+    """Return the memory of frames that processors enlarged, in bytes by part; each worker holds one such frame.
+
+    The frames that wait for the encoder already have the size of the output. Returns nothing for 0 pixels.
+    """
+    return {f'enlarged frames of {workers} workers': pixels * bytes_a_pixel * workers} if pixels else {}
+
+
 def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
     """Return the peak memory of an image run, in bytes by part: the copies to decode, to process and to encode.
 
@@ -60,11 +68,6 @@ def memory_of_published(weight_bytes: int, workers: int) -> dict[str, int]:
     """
     needed = int(weight_bytes * (NETWORK_SHARE + NETWORK_WORKER_SHARE * workers))
     return {'published models': needed} if weight_bytes else {}
-
-
-def memory_of_working(working_bytes: int, workers: int) -> dict[str, int]:
-    """Return the memory of large networks that run, in bytes by part; empty without them."""
-    return {f'networks of {workers} workers': working_bytes * workers} if working_bytes else {}
 
 
 def lowest_room(workers: int, limits: Sequence[Limit] | None = None) -> tuple[int, Limit] | None:

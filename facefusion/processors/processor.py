@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 from facefusion.media.voice import Voice
 from facefusion.settings import Settings
+from facefusion.stopping import StopFlag
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +56,9 @@ class ProcessorTools:
     """The arguments of ``prepare``, which is called once per run.
 
     ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
-    source if a processor requires it; ``FrameTask.seconds`` is the position in this audio.
+    source if a processor requires it; ``FrameTask.seconds`` is the position in this audio. ``flag`` is for processors
+    that need minutes per frame; all others are stopped between frames. ``threads`` is the number of threads that a
+    network may use: 1 for a clip, whose frames are processed by several workers.
     """
 
     settings: Settings
@@ -66,3 +69,5 @@ class ProcessorTools:
     emit: Emit
     batch: int = 1
     voice: Voice | None = None
+    flag: StopFlag = field(default_factory=StopFlag)
+    threads: int = 1

@@ -82,12 +82,11 @@ class Registration:
 
     ``package`` is its folder, whose module ``process`` defines ``prepare(tools)``. ``models`` returns the catalogue
     ids that a run needs, ``effect`` the kind of the output, and ``output_size`` the width and height of the output for
-    those of the input. ``changes`` returns whether the processor will change a frame with these selected faces; it is
-    called before rendering, to decide whether the frame gets the visible label and the invisible mark.
-    ``opaque_hint`` advises how to get an output without transparency. ``working_bytes`` returns the memory that its
-    networks need for each worker, in bytes, in addition to their weights. ``preferences`` lists, for each option that
-    may be 'auto', the models in order of preference; the last one is embedded, or
-    ``models.choice.NO_EMBEDDED``.
+    those of the input. ``working_bytes`` is the peak memory to process one frame of a given size, without the frame
+    and without the weights. ``changes`` returns whether the processor will change a frame with these selected faces;
+    it is called before rendering, to decide whether the frame gets the visible label and the invisible mark.
+    ``opaque_hint`` advises how to get an output without transparency. ``preferences`` lists, for each option that may
+    be 'auto', the models in order of preference; the last one is embedded, or ``models.choice.NO_EMBEDDED``.
     """
 
     name: str
@@ -98,9 +97,9 @@ class Registration:
     effect: Callable[[Settings], Effect]
     changes: Callable[[Settings, Sequence[SizedFace]], bool] = with_large_faces
     output_size: Callable[[Settings, Size], Size] = lambda settings, size: size
+    working_bytes: Callable[[Settings, Size], int] = lambda settings, size: 0
     writes_alpha: Callable[[Settings], bool] = lambda settings: False
     opaque_hint: str = ''
-    working_bytes: Callable[[Settings], int] = lambda settings: 0
     preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def prepare(self, tools: ProcessorTools) -> Processor:

@@ -10,6 +10,7 @@ from facefusion.processors.face_debugger.registration import FACE_DEBUGGER
 from facefusion.processors.face_enhancer.registration import FACE_ENHANCER
 from facefusion.processors.face_swapper.registration import FACE_SWAPPER
 from facefusion.processors.frame_colorizer.registration import FRAME_COLORIZER
+from facefusion.processors.frame_enhancer.registration import FRAME_ENHANCER
 from facefusion.processors.lip_syncer.registration import LIP_SYNCER
 from facefusion.processors.registration import Registration
 
@@ -19,6 +20,7 @@ REGISTRATIONS: tuple[Registration, ...] = (
     FACE_ENHANCER,
     FACE_SWAPPER,
     FRAME_COLORIZER,
+    FRAME_ENHANCER,
     LIP_SYNCER,
 )
 

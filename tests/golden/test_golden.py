@@ -18,12 +18,14 @@ from fakes.program import UNMARKED, Program
 
 from facefusion.faces.face import Floats
 from facefusion.media.frame import PixelFrame
+from facefusion.media.window import Scale
 from facefusion.processors import registry
 from facefusion.processors.background_remover import colors
 from facefusion.processors.background_remover import networks as matting
 from facefusion.processors.background_remover import process as background
 from facefusion.processors.face_swapper.neural import prepare
 from facefusion.processors.frame_colorizer import networks
+from facefusion.processors.frame_enhancer import network, tiles
 from facefusion.processors.lip_syncer import process, published
 from facefusion.processors.lip_syncer.registration import LIP_SYNCER
 
@@ -36,6 +38,8 @@ PROCESSORS = (
     ['lip_syncer'],
     ['background_remover'],
     ['frame_colorizer'],
+    ['frame_enhancer'],
+    ['frame_enhancer', 'face_swapper'],
 )
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures'
 # Options that this version does not support yet.
@@ -61,6 +65,9 @@ DIFFERENT = (
     'odd_size',
     'enh_edge',
     'col_ddcolor_tileb',
+    'up_real_esrgan_x2',
+    'up_span_kendata_x4',
+    'up_scale1',
 )
 # An item that this program draws differently: it does not draw the 68 points that are estimated from five.
 OWN_DRAWINGS = ('face-landmark-68/5',)
@@ -76,6 +83,7 @@ DEFAULTS = {
     '--lip-syncer-model': 'wav2lip_gan_96',
     '--background-remover-model': 'modnet',
     '--frame-colorizer-model': 'ddcolor',
+    '--frame-enhancer-model': 'span_kendata_x4',
 }
 # The mel spectrogram of silence, which FaceFusion 3.8 uses for all images.
 SILENCE = np.full((80, 16), -4, np.float32)
@@ -167,6 +175,32 @@ def mattes_of_facefusion(monkeypatch):
     monkeypatch.setattr(background, 'written_alpha', lambda shown, alpha, color: shown)
 
 
+@pytest.fixture
+def enlarging_of_facefusion(monkeypatch):
+    """Enlarge frames as FaceFusion 3.8 does.
+
+    It puts zeros outside the frame, cuts tiles without a fade and rounds them down to 8 bits. It multiplies points by
+    the scale, which moves them by half a pixel of the frame relative to the image.
+    """
+    make_axis, enlarge = tiles.axis_of, network.Upscaler.enlarge
+
+    def window_in_zeros(frame, top, left, height, width):
+        window = np.zeros((height, width, 3), frame.dtype)
+        part = frame[max(top, 0) : top + height, max(left, 0) : left + width]
+        window[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]] = part
+        return window
+
+    def rounded_down(upscaler, windows):
+        return np.floor(enlarge(upscaler, windows) * 255).astype(np.float32) / 255
+
+    monkeypatch.setattr(tiles, 'axis_of', lambda length, rule: make_axis(length, rule)._replace(fade=0))
+    monkeypatch.setattr(tiles, 'reflected_window', window_in_zeros)
+    monkeypatch.setattr(network.Upscaler, 'enlarge', rounded_down)
+    monkeypatch.setattr(
+        Scale, 'place', lambda scale, points: points * np.array([*scale, scale.x], points.dtype)[: points.shape[-1]]
+    )
+
+
 def mel_of_facefusion(case: dict) -> np.ndarray:
     """Return the window of the voice that a library case names in its id, or silence."""
     if case['kind'] == 'cli':
@@ -215,7 +249,7 @@ def expected(case: dict) -> np.ndarray:
 
 @pytest.mark.parametrize('case', CASES, ids=[case['id'] for case in CASES])
 def test_a_picture_equals_that_of_facefusion(
-    case, models, latent_of_facefusion, still_lips, mattes_of_facefusion, request, tmp_path
+    case, models, latent_of_facefusion, still_lips, mattes_of_facefusion, enlarging_of_facefusion, request, tmp_path
 ):
     if case['processors'] == ['frame_colorizer']:
         request.getfixturevalue('colours_of_facefusion')

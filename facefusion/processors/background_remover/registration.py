@@ -29,6 +29,6 @@ BACKGROUND_REMOVER = Registration(
     changes=lambda settings, faces: True,
     writes_alpha=_writes_alpha,
     opaque_hint='add --background-remover-fill-color RED GREEN BLUE for an opaque background',
-    working_bytes=lambda settings: working_bytes(_model(settings)),
+    working_bytes=lambda settings, size: working_bytes(_model(settings)),
     preferences={'background_remover_model': PREFERENCE},
 )

@@ -370,9 +370,9 @@ def test_unwritable_output_is_explained():
 
 
 def test_an_option_of_facefusion_38_is_recognised(capsys):
-    assert main(['headless-run', '--frame-enhancer-model', 'ultra_sharp_x4'], {}) == 2
+    assert main(['headless-run', '--age-modifier-model', 'fran'], {}) == 2
     said = capsys.readouterr().err
-    assert '--frame-enhancer-model is an option of FaceFusion 3.8' in said and 'did you mean' not in said
+    assert '--age-modifier-model is an option of FaceFusion 3.8' in said and 'did you mean' not in said
 
 
 def test_a_missing_package_is_explained(monkeypatch, capsys):

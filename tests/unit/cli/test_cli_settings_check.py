@@ -63,7 +63,7 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
         '[face_selector]\nface_selector_mode = all\nface_selector_race = asian\nface_selector_gender = female\n'
         '[face_detector]\nface_detectr_score = 0.5\nface-detector-size = 320x320\n'
         '[frame_extraction]\ntemp_frame_format = jpeg\n'
-        '[processors]\nprocessors = face_swapper deep_swapper\nframe_enhancer_model = ultra_sharp_x4\n'
+        '[processors]\nprocessors = face_swapper deep_swapper\nage_modifier_model = fran\n'
         '[uis]\nui_layouts = default webcam\n'
         '[misc]\noutput_video_quality = 70\n[execution]\nexecution_device_id = 0\n'
     )
@@ -80,7 +80,7 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
         'line 7: [face_detector] face-detector-size is not an option of this version: it is called face_detector_size',
         'line 9: [frame_extraction] temp_frame_format has no effect here: frames go',
         'line 11: [processors] processors = deep_swapper is refused: these are models of named people',
-        'line 12: [processors] frame_enhancer_model is ignored: it belongs to the processor frame_enhancer',
+        'line 12: [processors] age_modifier_model is ignored: it belongs to the processor age_modifier',
         'line 14: [uis] ui_layouts = webcam is refused: other people',
         'line 16: [misc] output_video_quality is not an option of this version: output_video_quality belongs',
         'line 18: [execution] execution_device_id is not an option of this version: it is called execution_device_ids',
@@ -92,9 +92,9 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
 
 
 def test_an_ini_file_with_only_ignored_keys_is_accepted_with_remarks(ini):
-    loaded = ini('[processors]\nframe_enhancer_model = ultra_sharp_x4\n[benchmark]\nbenchmark_mode = cold\n')
+    loaded = ini('[processors]\nage_modifier_model = fran\n[benchmark]\nbenchmark_mode = cold\n')
     first, second = check_ini(loaded, KNOWN)
-    assert first.startswith(f'{loaded.path}, line 2: [processors] frame_enhancer_model is ignored')
+    assert first.startswith(f'{loaded.path}, line 2: [processors] age_modifier_model is ignored')
     assert 'the command benchmark' in second
 
 

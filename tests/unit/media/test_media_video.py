@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from clips import audio_packets, make_clip, picture, times
 
-from facefusion.errors import InternalError, Interrupted, MediaError, ResourceError, UsageError
+from facefusion.errors import InternalError, Interrupted, MediaError, OutputError, ResourceError, UsageError
 from facefusion.media.audio import AudioPlan, plan_audio
-from facefusion.media.encoder import EncoderSettings, choose_encoder
+from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.frame import Window
 from facefusion.media.info import VideoInfo
 from facefusion.media.join import Joining, join_segments
@@ -310,6 +310,14 @@ def test_an_encoder_without_its_hardware_is_refused_with_alternatives(tmp_path: 
         choose_encoder(info, OutputOptions(output_video_encoder='h264_videotoolbox'), '.mp4')
     assert caught.value.reference == 'encoder-unusable'
     assert 'libx264' in caught.value.hint
+
+
+def test_a_size_that_the_encoder_does_not_support_is_refused_with_numbers(tmp_path: Path) -> None:
+    info = video(make_clip(tmp_path / 'a.mp4', frames=2))
+    with pytest.raises(OutputError) as caught:
+        choose_encoder(info, OutputOptions(output_video_encoder='libx264'), '.mp4', picture=Picture(32768, 512))
+    assert caught.value.reference == 'output-too-large' and '32768x512' in caught.value.message
+    assert '--output-video-scale' in caught.value.hint
 
 
 def test_hdr_is_refused(tmp_path: Path) -> None:

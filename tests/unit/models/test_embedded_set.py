@@ -170,14 +170,17 @@ def test_silero_hears_no_voice_in_silence(store):
     assert found['output'].item() < 0.1 and found['stateN'].shape == (2, 1, 128)
 
 
-@pytest.mark.parametrize('model_id', ['realesr_animevideov3', 'realesrgan_x4plus'])
-def test_an_upscaler_agrees_with_ncnn(store, model_id):
+UPSCALERS = {'realesr_animevideov3': 4, 'realesrgan_x4plus': 4, 'span_x2': 2, 'span_x4': 4}
+
+
+@pytest.mark.parametrize(('model_id', 'scale'), UPSCALERS.items())
+def test_an_upscaler_agrees_with_ncnn(store, model_id, scale):
     import cv2
 
     pixels = cv2.imread(str(store.path('example_portrait')))[88:112, 186:218, ::-1]
     picture = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
     found = run(store, model_id, first=np.concatenate([picture * 0.5, picture]))['output']
-    assert found.shape == (2, 3, 96, 128)
+    assert found.shape == (2, 3, 24 * scale, 32 * scale)
     expected = np.load(NCNN_OUTPUTS)[model_id]
     np.testing.assert_allclose(found[1, :, ::3, ::3] * 255, expected * 255, rtol=0, atol=2e-3)
 

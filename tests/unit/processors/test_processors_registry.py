@@ -26,6 +26,7 @@ from facefusion.processors.face_swapper.mesh_warp.swapper import MeshSwapper
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.face_swapper.process import prepare
 from facefusion.processors.frame_colorizer.options import FrameColorizerOptions
+from facefusion.processors.frame_enhancer.options import FrameEnhancerOptions
 from facefusion.processors.lip_syncer.models import FADE_FRAMES
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.processor import FrameTask, ProcessorTools
@@ -33,7 +34,10 @@ from facefusion.processors.registration import SMALLEST_FACE, Requirements, join
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions, registrations
 from facefusion.settings import Settings
 
-REMOVER, DEBUGGER, ENHANCER, SWAPPER, COLORIZER, LIP_SYNCER = REGISTRATIONS
+KNOWN = {registration.name: registration for registration in REGISTRATIONS}
+DEBUGGER, ENHANCER, SWAPPER = KNOWN['face_debugger'], KNOWN['face_enhancer'], KNOWN['face_swapper']
+LIP_SYNCER, UPSCALER = KNOWN['lip_syncer'], KNOWN['frame_enhancer']
+REMOVER, COLORIZER = KNOWN['background_remover'], KNOWN['frame_colorizer']
 METER = SkinMeter(TOPOLOGY)
 SETTINGS = Settings(
     [
@@ -45,6 +49,7 @@ SETTINGS = Settings(
         FaceEnhancerOptions(),
         FrameColorizerOptions(),
         LipSyncerOptions(lip_syncer_model='wav2lip_96'),
+        FrameEnhancerOptions(),
     ]
 )
 
@@ -113,6 +118,7 @@ def test_requirements_of_the_processors():
     assert REMOVER.requirements(SETTINGS) == Requirements(faces=False, neighbours=1, every_frame=True)
     needed = Requirements(measurements=frozenset({'skin'}), source_audio=True, neighbours=FADE_FRAMES, mesh=True)
     assert LIP_SYNCER.requirements(SETTINGS) == needed
+    assert UPSCALER.requirements(SETTINGS) == Requirements(faces=False, every_frame=True)
 
 
 def test_a_chain_has_the_requirements_of_all_its_processors():
