@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
 from fakes.program import UNMARKED
+from fakes.tiny_clip import make_tiny_clip
 
 pytestmark = pytest.mark.network
 FAST = ('--processors', 'background_remover', '--background-remover-model', 'selfie_segmentation')
@@ -135,3 +137,28 @@ def test_the_credentials_state_an_enhancement(program, example_portrait, tmp_pat
     record = json.loads(program('verify', output, '--format', 'json').out)
     types = [each['source_type'] for each in record['credentials']['chain'][0]['actions']]
     assert 'algorithmicallyEnhanced' in types
+
+
+def test_a_chain_with_whole_frame_processors_is_one_pass(program, store, portrait_source, tmp_path, monkeypatch):
+    """A chain of four processors opens the files of the target and the output that the remover alone opens."""
+    store.fetch(('realesr_animevideov3', 'span_x2'))
+    clip, opened, real = make_tiny_clip(tmp_path / 'clip.mp4', 4, (160, 96)), [], av.open
+
+    def counting(file, mode='r', *arguments, **named):
+        name = Path(file).name if isinstance(file, (str, Path)) else 'stream'
+        # Names of work files contain the number of the process.
+        opened.append((name.split('@')[0].split('.')[0], mode))
+        return real(file, mode, *arguments, **named)
+
+    def files_of(*chain):
+        opened.clear()
+        options = ('--frame-enhancer-model', 'span_x2', '--background-remover-model', 'selfie_segmentation', *GREEN)
+        words = ('--processors', *chain, *options, '-s', portrait_source, '-t', clip, '--cache-size', 0)
+        program.run(*UNMARKED, *words, '-o', tmp_path / f'{len(chain)}.mp4')
+        return list(opened)
+
+    monkeypatch.setattr(av, 'open', counting)
+    alone = files_of('background_remover')
+    assert files_of('face_swapper', 'face_enhancer', 'frame_enhancer', 'background_remover') == alone
+    assert [name for name, mode in alone if mode == 'w' and name != 'stream'] == ['segment-00000', 'clip']
+    assert not [path for path in tmp_path.rglob('*') if path.suffix in ('.png', '.bmp', '.jpg', '.tiff')]
