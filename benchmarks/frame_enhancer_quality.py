@@ -34,7 +34,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +42,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 from quality_measures import psnr, ssim  # noqa: E402
 from quality_tables import as_json  # noqa: E402
 
+from facefusion.inference.runtime import onnxruntime  # noqa: E402
 from facefusion.media.frame import PixelFrame  # noqa: E402
 from facefusion.media.planes import Pixels, Plane  # noqa: E402
 from facefusion.models.catalog import load_catalog  # noqa: E402
