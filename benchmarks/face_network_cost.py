@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import cv2
 import numpy as np
 from onnx import helper
 from pipeline_cost import ROOT, Scene, make_clip, measure
-from stand_in_networks import Layers, write
+from stand_in_networks import Layers, write, write_weights
 
 EMBEDDED = ('centerface', 'face_mesh', 'open_nsfw', 'realesr_animevideov3')
 ENHANCER = ('face_enhancer', '--face-enhancer-model')
@@ -91,23 +90,9 @@ def main() -> None:
     parser.add_argument('--width', type=int, default=1280)
     parser.add_argument('--height', type=int, default=720)
     arguments = parser.parse_args()
-    from facefusion.events import silent
-    from facefusion.models.catalog import load_catalog
-    from facefusion.models.store import ModelStore
-
-    known = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = folder / 'weights'
-        weights.mkdir()
-        for model in EMBEDDED:
-            (weights / known.path(model).name).symlink_to(known.path(model))
-        (weights / 'lock.json').write_bytes((known.weights / 'lock.json').read_bytes())
-        for model, write_network in STAND_INS.items():
-            write_network(folder / f'{model}.onnx')
-            command = [sys.executable, str(ROOT / 'facefusion.py'), 'models', 'import', str(folder / f'{model}.onnx')]
-            subprocess.run([*command, '--as', model, '--models-path', str(weights)], check=True, capture_output=True)
-        source = known.path('example_portrait')
+        source = write_weights(folder, EMBEDDED, STAND_INS)
         scene = Scene(arguments.frames, 1, arguments.width, arguments.height, 250 * arguments.height // 720)
         make_clip(folder / 'clip.mp4', cv2.imread(str(source)), scene)
         print(json.dumps(compare(folder, source, arguments.frames, arguments.rounds), indent=2))

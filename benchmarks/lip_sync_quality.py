@@ -92,6 +92,21 @@ class Bench:
         selected = linked.select(Selector(FaceSelectorOptions(), clip.tracks()).select(linked))
         return Clip(frame, count, [faces_of(selected, number) for number in range(count)])
 
+    def clips(self, picture: Path, count: int, size: tuple[int, int], height: int) -> dict[str, Clip]:
+        """Return three clips of a picture: a still face, a moving face, and one whose own mouth moves."""
+        pixels = cv2.imread(str(picture))
+        face = max(self.analyser.find(PixelFrame(pixels)), key=lambda found: found.size)
+        frames = moving(pixels, face, size, height)
+        plain = self.analyse(frames, count)
+
+        def speaking(number: int) -> PixelFrame:
+            frame = plain.frame(number)
+            if plain.faces[number]:
+                self.renderer.render(frame, plain.faces[number][0], speech(7)(number))
+            return frame
+
+        return {'still': self.analyse(frames, 1), 'moving': plain, 'own mouth': self.analyse(speaking, count)}
+
     def measure(self, clip: Clip, command: Command, count: int, show: Path | None = None) -> dict[str, float]:
         """Render and measure a command."""
         said, found, own, above, costs = [], [], [], [], []
@@ -190,22 +205,7 @@ def main() -> None:
     bench, size = Bench(), (arguments.height * 16 // 9, arguments.height)
     results = []
     for path in arguments.picture:
-        picture = cv2.imread(str(path))
-        face = max(bench.analyser.find(PixelFrame(picture)), key=lambda found: found.size)
-        frames = moving(picture, face, size, arguments.face)
-        plain = bench.analyse(frames, arguments.frames)
-
-        def speaking(number: int, clip: Clip = plain) -> PixelFrame:
-            frame = clip.frame(number)
-            if clip.faces[number]:
-                bench.renderer.render(frame, clip.faces[number][0], speech(7)(number))
-            return frame
-
-        clips = {
-            'still': bench.analyse(frames, 1),
-            'moving': plain,
-            'own mouth': bench.analyse(speaking, arguments.frames),
-        }
+        clips = bench.clips(path, arguments.frames, size, arguments.face)
         for name, clip in clips.items():
             show = arguments.show / f'{path.stem}-{name.replace(" ", "-")}' if arguments.show else None
             if show is not None:

@@ -29,9 +29,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests'), str(ROOT / 'benchmarks')]
 from fakes.mouth_scores import best_lag, pauses, share_met, share_shut  # noqa: E402 - after the path is set
 from fakes.spoken import VOICES, Speech, speak  # noqa: E402
 from fakes.voices import make_voice, resampled  # noqa: E402
-from lip_sync_quality import RATE, Bench, Clip, moving, speech  # noqa: E402
+from lip_sync_quality import RATE, Bench, Clip  # noqa: E402
 
-from facefusion.media.frame import PixelFrame  # noqa: E402
 from facefusion.media.voice import VOICE_RATE  # noqa: E402
 from facefusion.processors.lip_syncer.mesh_lips.articulation import LARGEST_GAP  # noqa: E402
 from facefusion.voice.activity import VoiceActivity  # noqa: E402
@@ -48,22 +47,8 @@ def main() -> None:
     parser.add_argument('--picture', type=Path, default=ROOT / 'models/weights/example_portrait.png')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    bench, picture = Bench(), cv2.imread(str(arguments.picture))
-    face = max(bench.analyser.find(PixelFrame(picture)), key=lambda found: found.size)
-    frames = moving(picture, face, (1280, 720), 250)
-    plain = bench.analyse(frames, arguments.frames)
-
-    def speaking(number: int) -> PixelFrame:
-        frame = plain.frame(number)
-        if plain.faces[number]:
-            bench.renderer.render(frame, plain.faces[number][0], speech(7)(number))
-        return frame
-
-    clips = {
-        'still': bench.analyse(frames, 1),
-        'moving': plain,
-        'own mouth': bench.analyse(speaking, arguments.frames),
-    }
+    bench = Bench()
+    clips = bench.clips(arguments.picture, arguments.frames, (1280, 720), 250)
     with tempfile.TemporaryDirectory() as folder:
         for name in VOICES:
             spoken = speak(name)

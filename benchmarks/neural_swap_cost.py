@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 from onnx import helper, numpy_helper
 from pipeline_cost import ROOT, Scene, make_clip, measure
-from stand_in_networks import Layers, write
+from stand_in_networks import Layers, write, write_weights
 
 CPU_LIMIT = 1.04
 MEMORY_LIMITS = {720: 400, 1080: 550}
@@ -93,34 +92,22 @@ def main() -> None:
     parser.add_argument('--height', type=int, default=720)
     parser.add_argument('--threads', type=int, default=1)
     arguments = parser.parse_args()
-    from facefusion.events import silent
-    from facefusion.models.catalog import load_catalog
-    from facefusion.models.store import ModelStore
-
-    known = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = folder / 'weights'
-        weights.mkdir()
-        for model in ('centerface', 'face_mesh', 'open_nsfw'):
-            (weights / known.path(model).name).symlink_to(known.path(model))
-        (weights / 'lock.json').write_bytes((known.weights / 'lock.json').read_bytes())
-        for model, write_network in (('inswapper_128', write_inswapper), ('arcface_w600k_r50', write_arcface)):
-            write_network(folder / f'{model}.onnx')
-            command = [sys.executable, str(ROOT / 'facefusion.py'), 'models', 'import', str(folder / f'{model}.onnx')]
-            subprocess.run([*command, '--as', model, '--models-path', str(weights)], check=True)
-        source = known.path('example_portrait')
+        stand_ins = {'inswapper_128': write_inswapper, 'arcface_w600k_r50': write_arcface}
+        source = write_weights(folder, ('centerface', 'face_mesh', 'open_nsfw'), stand_ins)
         clip = folder / 'clip.mp4'
         scene = Scene(arguments.frames, 1, arguments.width, arguments.height, 250 * arguments.height // 720)
         make_clip(clip, cv2.imread(str(source)), scene)
-        report = compare(folder, weights, source, clip, arguments)
+        report = compare(folder, source, clip, arguments)
     print(json.dumps(report, indent=2))
     limit = MEMORY_LIMITS.get(arguments.height, MEMORY_LIMITS[1080])
     sys.exit(report['ratio'] > CPU_LIMIT or report['memory_beyond_sessions_mb'] > limit)
 
 
-def compare(folder: Path, weights: Path, source: Path, clip: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def compare(folder: Path, source: Path, clip: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Return CPU milliseconds per frame and peak memory of the bare networks and of the run."""
+    weights = folder / 'weights'
     sizes = {'root': str(ROOT), 'weights': str(weights), 'frames': arguments.frames}
     sizes |= {'width': arguments.width, 'height': arguments.height}
     bare = measure([sys.executable, '-c', BARE.format(**sizes)])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from pipeline_cost import ROOT
 
 
 class Layers:
@@ -42,3 +46,25 @@ def write(path: Path, layers: Layers, inputs: list[tuple[str, list[int]]], outpu
     made = [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])]
     graph = helper.make_graph(layers.nodes, 'stand-in', given, made, layers.weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
+
+
+def write_weights(folder: Path, embedded: Iterable[str], stand_ins: Mapping[str, Callable[[Path], None]]) -> Path:
+    """Fill ``folder``/weights with embedded models and imported stand-ins; return the path of the example portrait.
+
+    ``stand_ins`` has the function that writes the network of each published model.
+    """
+    from facefusion.events import silent
+    from facefusion.models.catalog import load_catalog
+    from facefusion.models.store import ModelStore
+
+    known = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
+    weights = folder / 'weights'
+    weights.mkdir()
+    for model in embedded:
+        (weights / known.path(model).name).symlink_to(known.path(model))
+    (weights / 'lock.json').write_bytes((known.weights / 'lock.json').read_bytes())
+    for model, write_network in stand_ins.items():
+        write_network(folder / f'{model}.onnx')
+        command = [sys.executable, str(ROOT / 'facefusion.py'), 'models', 'import', str(folder / f'{model}.onnx')]
+        subprocess.run([*command, '--as', model, '--models-path', str(weights)], check=True, capture_output=True)
+    return known.path('example_portrait')

@@ -18,7 +18,7 @@ from facefusion.media.planes import Pixels
 from facefusion.models.catalog import Contract
 
 # MODNet was trained with this short side. Persons that fill little of the frame lose parts at this side, and keep them
-# at the large one, where in turn persons that fill the frame get holes (benchmarks/background_remover_quality.py).
+# at the large one, where in turn persons that fill the frame get holes (benchmarks/background_remover.py).
 USUAL_SIDE, LARGE_SIDE = 512, 640
 # The sides of MODNet's input are multiples of this; its longer side is at most this many times the short side.
 _STEP, _MOST_ASPECT = 32, 3

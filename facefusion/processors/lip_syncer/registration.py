@@ -17,6 +17,7 @@ from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
 from facefusion.processors.registration import Registration, Requirements, joined
 from facefusion.settings import Settings
+from facefusion.voice.options import DETECTOR
 
 # The names of the measurements are those of ``mesh_lips.prepare``, which loads array libraries.
 _MEASUREMENTS = frozenset({'skin', 'mouth_rest', 'mouth_skin', 'mouth_teeth'})
@@ -30,7 +31,7 @@ def _requirements(settings: Settings) -> Requirements:
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
-    own = ('silero_vad',) if _model(settings) == EMBEDDED else networks_of(_model(settings))
+    own = (DETECTOR,) if _model(settings) == EMBEDDED else networks_of(_model(settings))
     return (*own, *networks_of_masks(settings, MASK_TYPES))
 
 

@@ -18,10 +18,9 @@ from facefusion.processors.network_masks import NetworkMasks, prepare_network_ma
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.voice.activity import VoiceActivity
 from facefusion.voice.mouth_curves import MouthCurves, MouthShape, measure_curves
+from facefusion.voice.options import DETECTOR
 
 NAME = 'lip_syncer'
-# The network that finds speech in the voice.
-VOICE_DETECTOR = 'silero_vad'
 # The weight that leaves the motion as it is, as with wav2lip, and the widest opening of a stronger motion.
 _USUAL_WEIGHT, _WIDEST = 0.5, 1.1
 
@@ -70,6 +69,6 @@ def prepare_mesh_lips(tools: ProcessorTools, options: LipSyncerOptions) -> Proce
     """Return the processor of a run. Raises ModelError, ProviderError, Interrupted."""
     if tools.voice is None:
         raise InternalError('requirement-missing', 'the lip syncer was prepared without a voice')
-    curves = measure_curves(tools.voice, VoiceActivity(tools.sessions.session(VOICE_DETECTOR)))
+    curves = measure_curves(tools.voice, VoiceActivity(tools.sessions.session(DETECTOR)))
     masks = prepare_network_masks(tools.settings[FaceMaskOptions], tools, NAME, MASK_TYPES)
     return MeshLips(MouthRenderer(load_topology()), curves, options, masks)
