@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from facefusion.errors import ModelError
+from facefusion.file_lock import locked
 from facefusion.models.catalog import Known
 
 LOCK_NAME = 'lock.json'
@@ -124,20 +124,6 @@ class LockFile:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_name(f'.{LOCK_NAME}.guard').open('ab') as stream:
-            _acquire(stream.fileno())
+        # Without locks on a network file system the last writer wins, and lost records are written again.
+        with locked(self._path.with_name(f'.{LOCK_NAME}.guard')):
             yield
-
-
-if sys.platform == 'win32':
-    import msvcrt
-
-    def _acquire(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-else:
-    import fcntl
-
-    def _acquire(descriptor: int) -> None:
-        # Some network file systems support no locks: the last writer wins there, and lost records are written again.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)

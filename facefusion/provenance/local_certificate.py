@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from facefusion.events import Emit, Message
+from facefusion.file_lock import locked
 from facefusion.provenance.certificate import Credential, make_credential
 
 _ROOT_LIFE = timedelta(days=3652)
@@ -84,7 +85,7 @@ def local_credential(folder: Path, emit: Emit, now: datetime | None = None) -> C
     signer, root = _read_pair(folder / _SIGNER), _read_pair(folder / _ROOT)
     if not (signer and root and signer.chain[1:] == root.chain and signer.is_valid(now)):
         try:
-            signer = _renew_signer(folder, root, emit, now)
+            signer = _renew_signer(folder, emit, now)
         except OSError:
             # A signer in a read-only folder cannot be renewed, so it is used until it expires.
             if not (signer and signer.is_valid(now, timedelta(0))):
@@ -102,26 +103,25 @@ def own_roots(folder: Path) -> tuple[x509.Certificate, ...]:
     return tuple(roots)
 
 
-def _renew_signer(folder: Path, root: _Pair | None, emit: Emit, now: datetime) -> _Pair:
+def _renew_signer(folder: Path, emit: Emit, now: datetime) -> _Pair:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with suppress(OSError):
         folder.chmod(0o700)
-    if root is None or not root.is_valid(now):
-        root = _renew_root(folder, emit, now)
+    with locked(folder / 'renewal.lock'):
+        # Another process may have created the root while this one waited.
+        root = _read_pair(folder / _ROOT)
+        if root is None or not root.is_valid(now):
+            root = _renew_root(folder, root, emit, now)
     signer = _make_pair(_SIGNER_NAME, now, min(_SIGNER_LIFE, root.chain[0].not_valid_after_utc - now), root)
     _write(folder / _SIGNER, _as_pem(signer))
     _write(folder / _PUBLIC, root.chain[0].public_bytes(serialization.Encoding.PEM))
     return signer
 
 
-def _renew_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
+def _renew_root(folder: Path, old: _Pair | None, emit: Emit, now: datetime) -> _Pair:
     path = folder / _ROOT
-    # The copies are read before ``path``, because another process may create a new root in the meantime.
     copies = {*_read_certificates(folder / _PUBLIC), *_read_certificates(folder / _SIGNER)[1:]}
-    root = _read_pair(path)
-    if root and root.is_valid(now):
-        return root
-    is_damaged = root is None and (path.exists() or bool(copies))
+    is_damaged = old is None and (path.exists() or bool(copies))
     # The file of the old root and the copies of its certificate are preserved: files signed earlier still verify.
     with suppress(FileNotFoundError):
         path.replace(folder / f'root-until-{now:%Y%m%d}-{secrets.token_hex(4)}.pem')
@@ -129,9 +129,9 @@ def _renew_root(folder: Path, emit: Emit, now: datetime) -> _Pair:
         name = f'root-certificate-{certificate.fingerprint(hashes.SHA256()).hex()[:16]}.pem'
         _write(folder / name, certificate.public_bytes(serialization.Encoding.PEM))
     # The random word distinguishes the roots of several machines without revealing anything about them.
-    root = _make_pair(f'FaceFusion local root {secrets.token_hex(4)}', now, _ROOT_LIFE)
-    _write(path, _as_pem(root), replace=False)
-    # Another process may have created a root first; then that root is used.
+    created = _make_pair(f'FaceFusion local root {secrets.token_hex(4)}', now, _ROOT_LIFE)
+    _write(path, _as_pem(created), replace=False)
+    # Without locks on a network file system, another process may have created a root first; then that one is used.
     root = _read_pair(path)
     if root is None:
         raise OSError(f'{path} cannot be read back')
