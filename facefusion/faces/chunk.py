@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from facefusion.errors import InternalError
 from facefusion.faces.face import Bools, Bytes, Floats, Ints, Values
+from facefusion.faces.role import ROLE_LENGTH
 from facefusion.media.files import write_failure
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ def _no_rows() -> Ints:
     return np.zeros(0, np.int32)
 
 
+def _no_roles() -> Floats:
+    return np.zeros((0, ROLE_LENGTH), np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceChunk(Chunk):
     """The result of analyse for a chunk of frames.
@@ -140,12 +145,13 @@ class LinkedChunk(Chunk):
 
     Tracks are numbered over the whole clip. filled: bool [n], whether the landmarks are interpolated. cut: bool
     [count], whether the frame starts a shot. left_out: int32 [count], faces of a frame beyond ``--max-faces``; empty if
-    there are none.
+    there are none. roles: float32 [n,6], see ``FaceRole``; empty before the selection.
     """
 
     filled: Bools
     cut: Bools
     left_out: Ints = field(default_factory=_no_rows)
+    roles: Floats = field(default_factory=_no_roles)
 
     def select(self, selection: Selection) -> LinkedChunk:
         """Return the chunk with only the selected rows, in the order of the selection.
@@ -165,6 +171,7 @@ class LinkedChunk(Chunk):
             | {name: _views(value, track_rows) for name, value in selection.of_tracks.items()},
             filled=self.filled[rows],
             left_out=selection.left_out,
+            roles=selection.roles[track_rows] if len(selection.roles) else selection.roles,
         )
 
 
@@ -182,10 +189,11 @@ class Selection(ArrayRecord):
 
     rows: int32 [n], sorted by frame, within a frame in the selector's order. left_out: see ``LinkedChunk``. tracks:
     int32 [t], the tracks of these rows, ascending. of_tracks: their measurements over the whole clip, [t,...] by name;
-    zeros for a track that was not measured.
+    zeros for a track that was not measured. roles: float32 [t,6], the ``FaceRole`` of each track.
     """
 
     rows: Ints
     left_out: Ints = field(default_factory=_no_rows)
     tracks: Ints = field(default_factory=_no_rows)
     of_tracks: Mapping[str, Values] = field(default_factory=dict)
+    roles: Floats = field(default_factory=_no_roles)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facefusion.faces.role import NO_ROLE, FaceRole
+
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int32]
@@ -66,7 +68,7 @@ class LinkedFace:
 
     track: number of the track in the run. landmarks: float32 [n,3]. score: the detector's score. values: the required
     measurements by the names of ``FaceValue`` and ``TrackMeasurement``. is_filled: whether the landmarks are
-    interpolated.
+    interpolated. presence: the landmarker's score, 0..1. role: its person and sources.
     """
 
     track: int
@@ -74,6 +76,8 @@ class LinkedFace:
     score: float
     is_filled: bool = False
     values: Mapping[str, Values] = field(default_factory=dict)
+    presence: float = 1.0
+    role: FaceRole = NO_ROLE
 
     @property
     def box(self) -> Floats:

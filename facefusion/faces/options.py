@@ -9,6 +9,9 @@ from facefusion.options import option
 
 # The models from which 'auto' selects, best first; the last model of each tuple is embedded.
 PREFERENCES = MappingProxyType({'face_detector_model': ('centerface',), 'face_landmarker_model': ('face_mesh',)})
+ARCFACE, DLIB, NO_RECOGNISER = 'arcface_w600k_r50', 'dlib_face_resnet', 'none'
+# The networks that tell people apart; only runs that select people require one.
+RECOGNISERS = (ARCFACE, DLIB)
 # Catalogue ids of the networks behind each choice.
 DETECTOR_MODELS = MappingProxyType(
     {
@@ -129,12 +132,36 @@ class FaceSelectorOptions:
     face_selector_mode: str = option(
         'text',
         'many',
-        'many: process all faces; one: follow a single face, the first in the selected order, as long as it is visible',
+        'many: process all faces; one: follow a single face, the first in the selected order, as long as it is '
+        'visible; reference: process the person of --reference-face or of the reference frame',
         section='face_selector',
-        choices=('many', 'one'),
+        choices=('many', 'one', 'reference'),
     )
     face_selector_order: str = option(
         'text', 'large-small', 'order of the faces in a frame', section='face_selector', choices=ORDERS
+    )
+    face_selector_gender: str | None = option(
+        'text',
+        None,
+        'process only people of this gender; auto: that of the largest source face',
+        section='face_selector',
+        choices=('auto', 'female', 'male'),
+    )
+    face_selector_age_start: int | None = option(
+        'int',
+        None,
+        'process only people of at least this age in years',
+        section='face_selector',
+        minimum=0,
+        maximum=100,
+    )
+    face_selector_age_end: int | None = option(
+        'int',
+        None,
+        'process only people younger than this age in years',
+        section='face_selector',
+        minimum=0,
+        maximum=100,
     )
     max_faces: int = option(
         'int',
@@ -143,6 +170,74 @@ class FaceSelectorOptions:
         section='face_selector',
         minimum=1,
         maximum=256,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFaceOptions:
+    """The person that the mode ``reference`` selects, and the sources of each person."""
+
+    reference_face: str | None = option(
+        'path',
+        None,
+        'image of the person to process, instead of a face in the target, with --face-selector-mode reference',
+        section='face_selector',
+        metavar='IMAGE',
+    )
+    reference_face_position: int = option(
+        'int',
+        0,
+        'position of the reference face among the selected faces of the reference frame, in their order',
+        section='face_selector',
+        minimum=0,
+    )
+    reference_frame_number: int = option(
+        'int', 0, 'frame of the target that shows the reference face', section='face_selector', minimum=0
+    )
+    reference_face_distance: float = option(
+        'float',
+        0.3,
+        'largest distance between the reference face and a face of the same person; larger values accept more people',
+        section='face_selector',
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    face_map: str | None = option(
+        'text',
+        None,
+        'sources of each person, such as "a.jpg=0,b.jpg+c.jpg=2,voice.mp3=2"; the numbers are those of '
+        '`facefusion faces TARGET`, and other people stay unchanged',
+        section='face_selector',
+        metavar='MAP',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTrackerOptions:
+    """Joining of the faces of neighbouring frames."""
+
+    face_tracker_score: float = option(
+        'float',
+        0.0,
+        'smallest overlap of a face with itself a few frames later; 0: the value of this program (0.4)',
+        section='face_tracker',
+        minimum=0.0,
+        maximum=0.5,
+        step=0.05,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecognizerOptions:
+    """The network that tells people apart."""
+
+    face_recognizer_model: str = option(
+        'text',
+        'auto',
+        'model that tells people apart; auto: the best one on this machine; none: the report has no people',
+        section='face_recognizer',
+        choices=('auto', *RECOGNISERS, NO_RECOGNISER),
     )
 
 

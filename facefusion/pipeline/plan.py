@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
+from facefusion.faces.face_map import parse_face_map
 from facefusion.faces.measurement_table import measurements_named
 from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
+    ReferenceFaceOptions,
     detector_models,
     landmarker_models,
     sizes_of,
@@ -42,6 +44,7 @@ from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_opaque_format, check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
+from facefusion.processors.cast import NO_CAST, Cast, make_cast
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
@@ -95,7 +98,8 @@ class Plan:
     on the machine, and neither changes a pixel. ``processed_size`` is the width and height after the processors,
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
-    processors use and the output contains; an image target is shown for the duration of that audio.
+    processors use and the output contains; an image target is shown for the duration of that audio. ``cast`` has the
+    sources of each person.
     """
 
     target: MediaInfo
@@ -113,6 +117,7 @@ class Plan:
     batch: int = 1
     processed_size: tuple[int, int] = (0, 0)
     sound: SoundInfo | None = None
+    cast: Cast = NO_CAST
 
     @property
     def written_size(self) -> tuple[int, int]:
@@ -251,7 +256,13 @@ def make_plan(
         workers=workers,
         processed_size=processed,
         sound=sound,
+        cast=_cast(settings, sources, needed),
     )
+
+
+def _cast(settings: Settings, sources: tuple[Path, ...], needed: Requirements) -> Cast:
+    text = settings[ReferenceFaceOptions].face_map
+    return make_cast(sources, parse_face_map(text) if text is not None else (), needed.source_audio)
 
 
 def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> str:

@@ -81,6 +81,7 @@ def prepare_run(
         voice=voice,
         flag=context.flag,
         threads=plan.workers if plan.video is None else 1,
+        cast=plan.cast,
     )
     return PreparedRun(
         context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice

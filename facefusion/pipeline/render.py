@@ -19,6 +19,7 @@ import numpy as np
 
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import LinkedFace
+from facefusion.faces.role import NO_ROLE, FaceRole
 from facefusion.media.frame import Frame
 from facefusion.media.info import MediaInfo
 from facefusion.media.sources import FrameSource, open_frames
@@ -57,6 +58,7 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
             score=float(chunk.score[k]),
             is_filled=bool(chunk.filled[k]),
             values={name: value[k] for name, value in chunk.values.items()},
+            role=FaceRole.from_values(chunk.roles[k].tolist()) if len(chunk.roles) else NO_ROLE,
         )
         for k in range(int(low), int(high))
     )

@@ -15,6 +15,7 @@ from facefusion.faces.skin import SkinMeter
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 from facefusion.media.voice import Voice
+from facefusion.processors.cast import NO_CAST, Cast
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -55,8 +56,9 @@ class Processor(Protocol):
 class ProcessorTools:
     """The arguments of ``prepare``, which is called once per run.
 
-    ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``voice`` is the audio of a
-    source if a processor requires it; ``FrameTask.seconds`` is the position in this audio. ``flag`` is for processors
+    ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``cast`` has the sources by
+    person. ``voice`` is the audio of a source if a processor requires it; ``FrameTask.seconds`` is the position in
+    this audio. ``flag`` is for processors
     that need minutes per frame; all others are stopped between frames. ``threads`` is the number of threads that a
     network may use: 1 for a clip, whose frames are processed by several workers.
     """
@@ -71,3 +73,4 @@ class ProcessorTools:
     voice: Voice | None = None
     flag: StopFlag = field(default_factory=StopFlag)
     threads: int = 1
+    cast: Cast = NO_CAST

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from facefusion.faces.role import NO_SOURCE, FaceRole
 from facefusion.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class SizedFace(Protocol):
     @property
     def box(self) -> Any: ...
 
+    @property
+    def role(self) -> FaceRole: ...
+
 
 # The minimum of the larger side of the box around the landmarks, in pixels. Smaller faces have too little detail and
 # stay unchanged.
@@ -74,6 +78,11 @@ def is_large_enough(face: SizedFace) -> bool:
 def with_large_faces(settings: Settings, faces: Sequence[SizedFace]) -> bool:
     """Whether a frame has a large enough face; most face processors use this function as ``changes``."""
     return any(is_large_enough(face) for face in faces)
+
+
+def with_image_sources(settings: Settings, faces: Sequence[SizedFace]) -> bool:
+    """Whether a frame has a large enough face with images as sources."""
+    return any(is_large_enough(face) and face.role.images != NO_SOURCE for face in faces)
 
 
 @dataclass(frozen=True, slots=True)

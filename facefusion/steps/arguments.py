@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import MASK_MODEL_TYPES, MASK_PREFERENCES, FaceMaskOptions
-from facefusion.faces.options import PREFERENCES, FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.faces.options import (
+    PREFERENCES,
+    FaceDetectorOptions,
+    FaceLandmarkerOptions,
+    FaceRecognizerOptions,
+    FaceSelectorOptions,
+    FaceTrackerOptions,
+    ReferenceFaceOptions,
+)
 from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.models.choice import ModelChooser
@@ -31,6 +39,9 @@ STEP_GROUPS: tuple[type, ...] = (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
     FaceSelectorOptions,
+    ReferenceFaceOptions,
+    FaceTrackerOptions,
+    FaceRecognizerOptions,
     FaceMaskOptions,
     VoiceExtractorOptions,
     TrimOptions,
