@@ -45,7 +45,7 @@ from facefusion.media.frame import PixelFrame  # noqa: E402
 from facefusion.models.catalog import load_catalog  # noqa: E402
 from facefusion.models.store import ModelStore  # noqa: E402
 from facefusion.pipeline.render import faces_of  # noqa: E402
-from facefusion.pipeline.selection import Selector  # noqa: E402
+from facefusion.pipeline.selection import Selector, Wanted  # noqa: E402
 from facefusion.pipeline.tracking import Tracker  # noqa: E402
 from facefusion.processors.lip_syncer.mesh_lips.articulation import LARGEST_GAP  # noqa: E402
 from facefusion.processors.lip_syncer.mesh_lips.render import MouthRenderer  # noqa: E402
@@ -89,7 +89,7 @@ class Bench:
             chunk = tracker.finish(None)
         clip = Tracker(self._measurements)
         (linked,) = list(clip.track([chunk]))
-        selected = linked.select(Selector(FaceSelectorOptions(), clip.tracks()).select(linked))
+        selected = linked.select(Selector(Wanted(FaceSelectorOptions()), clip.tracks()).select(linked))
         return Clip(frame, count, [faces_of(selected, number) for number in range(count)])
 
     def clips(self, picture: Path, count: int, size: tuple[int, int], height: int) -> dict[str, Clip]:

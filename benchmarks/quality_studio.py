@@ -42,7 +42,7 @@ from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid
 from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.face_swapper.models import MESH_WARP
@@ -143,7 +143,7 @@ class Studio:
     def _linked(self, chunks: Iterable[FaceChunk]) -> tuple[LinkedChunk, ...]:
         tracker = Tracker(self.meters.measurements)
         tracked = list(tracker.track(chunks))
-        selector = Selector(self._settings[FaceSelectorOptions], tracker.tracks())
+        selector = Selector(Wanted(self._settings[FaceSelectorOptions]), tracker.tracks())
         return tuple(chunk.select(selector.select(chunk)) for chunk in tracked)
 
     def shots(self, target: Target, chain: Chain, step: int = 1) -> Iterator[Shot]:

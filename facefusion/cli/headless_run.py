@@ -16,7 +16,7 @@ from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions, PageOptions
 from facefusion.services.process import tune_process
-from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models
+from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models, with_mapped_sources
 from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
@@ -53,7 +53,8 @@ def _print_plan(invocation: Invocation) -> int:
     quiet = invocation.settings.replace(replace(console, progress='none'))
     emit = replace(invocation, settings=quiet).emit()
     store = invocation.model_store(emit)
-    plan = plan_step(freeze_models(invocation.settings, invocation.local_models(), emit), store, emit)
+    settings = freeze_models(with_mapped_sources(invocation.settings), invocation.local_models(), emit)
+    plan = plan_step(settings, store, emit)
     limit, record = memory_limit(invocation.settings), plan.summary()
     if limit is not None and plan.memory > limit:
         text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'

@@ -251,6 +251,16 @@ def expand_sides(values: tuple[int, ...]) -> tuple[int, int, int, int]:
     return top, right, bottom, right
 
 
+def filters_people(options: FaceSelectorOptions) -> bool:
+    """Whether people are selected by gender or age; as in FaceFusion 3.8, an age of 0 is no limit."""
+    return bool(options.face_selector_gender or options.face_selector_age_start or options.face_selector_age_end)
+
+
+def selects_people(selector: FaceSelectorOptions, reference: ReferenceFaceOptions) -> bool:
+    """Whether the selection needs to know which faces are of one person."""
+    return selector.face_selector_mode == 'reference' or reference.face_map is not None or filters_people(selector)
+
+
 def detector_models(options: FaceDetectorOptions) -> tuple[str, ...]:
     """Return the catalogue ids of the networks of the selected detector."""
     return DETECTOR_MODELS[_frozen('face_detector_model', options.face_detector_model)]

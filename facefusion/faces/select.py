@@ -1,4 +1,4 @@
-"""Choose among the faces of a frame: the eight orders, the modes ``many`` and ``one``, and the maximum number."""
+"""Choose among the faces of a frame: the eight orders, and the maximum number."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Collection
 import numpy as np
 
 from facefusion.faces.face import Floats
-from facefusion.faces.options import FaceSelectorOptions
 
 # A face selected in the previous frame counts as larger by this factor, so that faces of equal size do not alternate.
 KEEP_PLACE = 1.25
 
 
-def select_faces(boxes: Floats, scores: Floats, options: FaceSelectorOptions) -> list[int]:
-    """Return the indexes of the selected faces in order.
+def order_faces(boxes: Floats, scores: Floats, order: str) -> list[int]:
+    """Return the indexes of the faces in an order of ``options.ORDERS``.
 
     boxes: float32 [n,4] x0, y0, x1, y1; scores: float32 [n] detector scores. Orders are those of FaceFusion 3.8
     (peer-models.md section 7): by left edge, by upper edge, by box area, by score. Tied faces keep their order.
@@ -30,8 +29,8 @@ def select_faces(boxes: Floats, scores: Floats, options: FaceSelectorOptions) ->
         'best-worst': -scores,
         'worst-best': scores,
     }
-    order: list[int] = np.argsort(keys[options.face_selector_order], kind='stable').tolist()
-    return order[:1] if options.face_selector_mode == 'one' else order
+    indexes: list[int] = np.argsort(keys[order], kind='stable').tolist()
+    return indexes
 
 
 def limit_faces(boxes: Floats, tracks: list[int], previous: Collection[int], most: int) -> list[int]:

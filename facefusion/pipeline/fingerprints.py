@@ -23,6 +23,7 @@ from facefusion.faces.options import (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
     FaceSelectorOptions,
+    ReferenceFaceOptions,
     detector_models,
     landmarker_models,
 )
@@ -51,6 +52,7 @@ _RENDERING = (
     'provenance/watermarking.py',
     'pipeline/tracking.py',
     'pipeline/selection.py',
+    'pipeline/reference_face.py',
     'pipeline/plan.py',
     'pipeline/processor_chain.py',
     'pipeline/render.py',
@@ -110,6 +112,7 @@ def fingerprint_run(
     """
     models, label = inputs.models, settings[DisclosureOptions]
     font = label.disclosure_font if label.disclosure_label != 'none' else None
+    reference = settings[ReferenceFaceOptions].reference_face
     common = _analysis(plan, settings, inputs, providers)
     analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
     fuller = [
@@ -124,6 +127,7 @@ def fingerprint_run(
         'sources': list(inputs.sources),
         'mark': mark,
         'font': _source_sha256(Path(font)) if font is not None else None,
+        'reference': _source_sha256(Path(reference)) if reference is not None else None,
         'processors': [processor.name for processor in plan.processors],
         'batch': plan.batch,
         'models': {name: models[name] for name in plan.models},

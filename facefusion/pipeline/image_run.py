@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facefusion.faces.chunk import LinkedChunk, Selection
-from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.people import people_of_image
 from facefusion.faces.track import still_chunk
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.frame import PixelFrame
@@ -17,7 +17,7 @@ from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, publish_image
 from facefusion.pipeline.render import faces_of
 from facefusion.pipeline.report import FaceReport
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder
@@ -79,9 +79,13 @@ def _find_faces(
     flag.check()
     tracker = Tracker(plan.measurements)
     (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    selection = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()).select(linked)
+    tracks = tracker.tracks()
+    people = people_of_image(tracks)
+    selector = Selector(run.wanted, tracks, people)
+    selection = selector.select(linked)
     selected = linked.select(selection)
     report.add(selected)
     run.screening.check_ages(plan.target.path, frame, selected)
+    refuse_if_nobody(selector, people, len(selected.frame), run.wanted)
     flag.check()
     return linked, selected, selection

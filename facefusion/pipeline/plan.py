@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +44,7 @@ from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_opaque_format, check_output, check_picture_size
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
+from facefusion.pipeline.selection_requirements import check_selection, selection_measurements, selection_models
 from facefusion.processors.cast import NO_CAST, Cast, make_cast
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
@@ -99,7 +100,7 @@ class Plan:
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
     processors use and the output contains; an image target is shown for the duration of that audio. ``cast`` has the
-    sources of each person.
+    sources of each person. ``measured`` are the names of all measurements of faces.
     """
 
     target: MediaInfo
@@ -118,6 +119,7 @@ class Plan:
     processed_size: tuple[int, int] = (0, 0)
     sound: SoundInfo | None = None
     cast: Cast = NO_CAST
+    measured: tuple[str, ...] = ()
 
     @property
     def written_size(self) -> tuple[int, int]:
@@ -145,7 +147,7 @@ class Plan:
     @property
     def measurements(self) -> Measurements:
         """The measurements of the faces, in addition to their landmarks."""
-        return measurements_named(self.requirements.measurements)
+        return measurements_named(self.measured)
 
     @property
     def network_threads(self) -> int:
@@ -222,6 +224,9 @@ def make_plan(
     sound = _find_sound(sources, chain, flag) if needed.source_audio else None
     family = _family(settings, target, sound)
     _check_sources(sources, chain)
+    mapped = parse_face_map(face_map) if (face_map := settings[ReferenceFaceOptions].face_map) is not None else ()
+    check_selection(settings, target, mapped)
+    measured = (*needed.measurements, *(selection_measurements(settings, target) if needed.faces else ()))
     becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sound else ''
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':
@@ -230,7 +235,7 @@ def make_plan(
     processed, working = _processed_size(settings, target)
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
-    models = _models(settings, sources, chain, needed, voters)
+    models = _models(settings, sources, chain, measured, voters)
     voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
     workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
@@ -256,13 +261,9 @@ def make_plan(
         workers=workers,
         processed_size=processed,
         sound=sound,
-        cast=_cast(settings, sources, needed),
+        cast=make_cast(sources, mapped, needed.source_audio),
+        measured=measurements_named(measured).names,
     )
-
-
-def _cast(settings: Settings, sources: tuple[Path, ...], needed: Requirements) -> Cast:
-    text = settings[ReferenceFaceOptions].face_map
-    return make_cast(sources, parse_face_map(text) if text is not None else (), needed.source_audio)
 
 
 def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> str:
@@ -313,10 +314,10 @@ def _models(
     settings: Settings,
     sources: tuple[Path, ...],
     chain: tuple[PlannedProcessor, ...],
-    needed: Requirements,
+    measured: Collection[str],
     voters: Voters,
 ) -> tuple[str, ...]:
-    models = list[str]()
+    needed, models = joined(processor.requirements for processor in chain), list[str]()
     if needed.faces or needed.source_faces:
         models += detector_models(settings[FaceDetectorOptions])
         models += landmarker_models(settings[FaceLandmarkerOptions])
@@ -324,7 +325,8 @@ def _models(
     # The embedder checks that several sources show one person.
     if needed.mesh and needed.source_faces and len(images_of(sources)) > 1:
         models.append(EMBEDDER)
-    models += measurements_named(needed.measurements).models
+    models += measurements_named(measured).models
+    models += selection_models(settings) if needed.faces else ()
     if needed.source_audio:
         models += extractor_networks(settings[VoiceExtractorOptions])
     models += (name for processor in chain for name in processor.models)

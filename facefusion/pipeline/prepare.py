@@ -18,6 +18,8 @@ from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.processor_chain import Chain, prepare_chain
+from facefusion.pipeline.reference_face import find_wanted
+from facefusion.pipeline.selection import Wanted
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
@@ -38,6 +40,7 @@ class PreparedRun:
     signer: Signer
     faces: FaceTools
     chain: Chain
+    wanted: Wanted
     voice: Voice | None = None
 
     def changes(self, faces: Sequence[LinkedFace]) -> bool:
@@ -84,7 +87,15 @@ def prepare_run(
         cast=plan.cast,
     )
     return PreparedRun(
-        context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice
+        context=context,
+        work=work,
+        screening=screening,
+        watermarks=watermarks,
+        signer=signer,
+        faces=FaceTools(analyser, meters),
+        wanted=find_wanted(context, analyser),
+        chain=prepare_chain(plan, tools),
+        voice=voice,
     )
 
 

@@ -21,7 +21,8 @@ from facefusion.events import (
     SegmentRendered,
 )
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
-from facefusion.faces.options import FaceSelectorOptions
+from facefusion.faces.options import FaceTrackerOptions
+from facefusion.faces.people import find_people
 from facefusion.media.file_stamp import blaming_change, check_unchanged
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.join import Joining
@@ -37,7 +38,7 @@ from facefusion.pipeline.publish import Publication, join_clip, publish_file
 from facefusion.pipeline.render import LinkedFaces, SegmentFacts, SegmentRendering, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
@@ -155,7 +156,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     Screening findings of earlier runs count like those of this run.
     """
     flag, emit, work, screening = run.context.flag, run.context.emit, checkpoints.folder, checkpoints.screening
-    tracker = Tracker(run.context.plan.measurements)
+    tracker = Tracker(run.context.plan.measurements, run.context.settings[FaceTrackerOptions].face_tracker_score)
 
     def chunks() -> Iterator[FaceChunk]:
         for span in video.chunks:
@@ -165,7 +166,9 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
 
     for linked in tracker.track(chunks()):
         work.save_linked(linked, Span(linked.first, linked.first + linked.count), flag)
-    selector, will_change = Selector(run.context.settings[FaceSelectorOptions], tracker.tracks()), False
+    tracks = tracker.tracks()
+    people = find_people(tracks, run.wanted.kind)
+    selector, will_change = Selector(run.wanted, tracks, people), False
     for span in video.chunks:
         linked = work.load_linked(LinkedChunk, span, flag)
         selection = selector.select(linked)
@@ -179,6 +182,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     _report_damage(run, report)
     # Nothing is rendered before this check, even if an earlier run already rendered segments.
     screening.refuse_if_unsafe()
+    refuse_if_nobody(selector, people, report.faces, run.wanted)
     without = report.without
     emit(FacesLinked(report.frames, report.faces, len(report.tracks), without.count))
     if run.context.plan.finds_faces and without.count:

@@ -36,7 +36,7 @@ class Cast:
     def sources_of(self, person: int) -> CastPerson | None:
         """Return the sources of a person; None for a person that the face map does not name."""
         if self.people is None:
-            return CastPerson(person, 0 if self.images else NO_SOURCE, 0 if self.voices else NO_SOURCE)
+            return CastPerson(person, 0, 0)
         return next((each for each in self.people if each.person == person), None)
 
 

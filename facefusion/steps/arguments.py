@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.masks.options import MASK_MODEL_TYPES, MASK_PREFERENCES, FaceMaskOptions
+from facefusion.faces.face_map import MappedPerson, parse_face_map, write_face_map
 from facefusion.faces.options import (
+    DLIB,
+    NO_RECOGNISER,
     PREFERENCES,
+    RECOGNISERS,
     FaceDetectorOptions,
     FaceLandmarkerOptions,
     FaceRecognizerOptions,
     FaceSelectorOptions,
     FaceTrackerOptions,
     ReferenceFaceOptions,
+    selects_people,
 )
 from facefusion.media.kinds import is_address
 from facefusion.media.options import OutputOptions, TrimOptions
@@ -57,6 +62,7 @@ STEP_GROUPS: tuple[type, ...] = (
 _MODEL_GROUPS = (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
+    FaceRecognizerOptions,
     FaceMaskOptions,
     VoiceExtractorOptions,
     *(registration.options for registration in REGISTRATIONS),
@@ -84,7 +90,7 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
     Raises UsageError for a missing or invalid consent, and OutputError output-name.
     """
     automatic = {info.key: 'auto' for _, info in _automatic(settings)}
-    settings = freeze_models(settings, models, emit)
+    settings = freeze_models(with_mapped_sources(settings), models, emit)
     consent = settings[ConsentOptions].consent
     if consent is not None:
         settings = settings.replace(ConsentOptions(resolve_consent(consent)))
@@ -105,10 +111,35 @@ def freeze(settings: Settings, models: ModelChooser, emit: Emit) -> FrozenStep:
     return FrozenStep(args, {**args, **automatic})
 
 
+def with_mapped_sources(settings: Settings) -> Settings:
+    """Return the settings with absolute paths in the face map, and its files as sources.
+
+    Raises UsageError face-map, face-map-sources.
+    """
+    reference, paths = settings[ReferenceFaceOptions], settings[PathOptions]
+    if reference.face_map is None:
+        return settings
+    entries = [
+        MappedPerson(tuple(absolute(file) for file in files), person)
+        for files, person in parse_face_map(reference.face_map)
+    ]
+    files = tuple(dict.fromkeys(file for entry in entries for file in entry.files))
+    others = [source for source in paths.source_paths if absolute(source) not in files]
+    if others:
+        raise UsageError(
+            'face-map-sources',
+            f'{others[0]} is a source, but the face map gives it to no person',
+            hint='leave -s/--source-paths out: the sources are those of --face-map',
+        )
+    settings = settings.replace(replace(reference, face_map=write_face_map(tuple(entries))))
+    return settings.replace(replace(paths, source_paths=files))
+
+
 def preferences_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the models from which 'auto' selects for each option of the processor chain, best first."""
     chain = registrations(settings[ProcessorsOptions].processors)
     preferences: dict[str, tuple[str, ...]] = {**PREFERENCES, **MASK_PREFERENCES}
+    preferences['face_recognizer_model'] = RECOGNISERS if _selects_people(settings) else (DLIB, NO_RECOGNISER)
     if any(registration.requirements(settings).source_audio for registration in chain):
         preferences |= VOICE_PREFERENCES
     for registration in chain:
@@ -125,6 +156,7 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     reported = {key for registration in chain for key in registration.preferences}
     reported |= PREFERENCES.keys() if needed.faces or needed.source_faces else set()
     reported |= VOICE_PREFERENCES.keys() if needed.source_audio else set()
+    reported |= {'face_recognizer_model'} if _selects_people(settings) else set()
     types = settings[FaceMaskOptions].face_mask_types
     reported -= {key for key, kind in MASK_MODEL_TYPES.items() if kind not in types}
     named, better = [], []
@@ -139,6 +171,10 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
     if better:
         emit(Message('info', 'plan', f'better models are available: `facefusion models fetch {" ".join(better)}`'))
     return settings
+
+
+def _selects_people(settings: Settings) -> bool:
+    return selects_people(settings[FaceSelectorOptions], settings[ReferenceFaceOptions])
 
 
 def _with_mesh(settings: Settings, emit: Emit) -> Settings:
@@ -169,7 +205,17 @@ def absolute(path: str) -> str:
 
 # Options that decide which faces are changed and how. An invalid value is not replaced by the default, because the
 # default might change other faces.
-_NEVER_GUESSED = ('processors', 'face_selector_mode', 'face_selector_order')
+_NEVER_GUESSED = (
+    'processors',
+    'face_selector_mode',
+    'face_selector_order',
+    'face_selector_gender',
+    'face_selector_age_start',
+    'face_selector_age_end',
+    'reference_face_position',
+    'reference_face_distance',
+    'reference_frame_number',
+)
 
 
 def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.faces.skin import SKIN, SkinMeter, SkinTraits
 from facefusion.media.frame import Frame
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
 
 SKIN_ALONE = Measurements((SKIN,))
@@ -31,7 +31,7 @@ def link(
     """
     tracker = Tracker(measurements)
     linked = list(tracker.track(chunks))
-    select = Selector(options or FaceSelectorOptions(**selector), tracker.tracks()).select
+    select = Selector(Wanted(options or FaceSelectorOptions(**selector)), tracker.tracks()).select
     return [chunk.select(select(chunk)) for chunk in linked]
 
 

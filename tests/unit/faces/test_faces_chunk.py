@@ -10,7 +10,7 @@ from fakes.linking import NOTHING, SKIN_ALONE
 from facefusion.errors import InternalError, ResourceError
 from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
 from facefusion.faces.options import FaceSelectorOptions
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
 
 CHUNK = make_chunk(250, 40, [(k, 0, Person(100, 100, 30)) for k in range(250, 280)], cuts=[260])
@@ -108,6 +108,6 @@ def test_size_of_a_face_matches_the_estimate(tmp_path):
     tracker = Tracker(SKIN_ALONE)
     (linked,) = tracker.track([CHUNK])
     linked.save(tmp_path / 'linked.npz')
-    Selector(FaceSelectorOptions(), tracker.tracks()).select(linked).save(tmp_path / 'selected.npz')
+    Selector(Wanted(FaceSelectorOptions()), tracker.tracks()).select(linked).save(tmp_path / 'selected.npz')
     a_face = sum(path.stat().st_size for path in tmp_path.iterdir()) / len(CHUNK.frame)
     assert a_face < 1.05 * FACE_BYTES

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from facefusion.faces.face import Face, box_overlap, landmark_box
 from facefusion.faces.options import ORDERS, FaceSelectorOptions
-from facefusion.faces.select import KEEP_PLACE, limit_faces, select_faces
+from facefusion.faces.select import KEEP_PLACE, limit_faces, order_faces
 
 box = st.tuples(*[st.integers(0, 50)] * 2, *[st.integers(1, 50)] * 2).map(
     lambda values: [values[0], values[1], values[0] + values[2], values[1] + values[3]]
@@ -25,10 +25,10 @@ KEYS = {
 }
 
 
-def select(found, **options):
+def ordered(found, order):
     boxes = np.array([box for box, _ in found], np.float32)
     scores = np.array([score for _, score in found], np.float32)
-    return select_faces(boxes, scores, FaceSelectorOptions(**options))
+    return order_faces(boxes, scores, order)
 
 
 def test_all_orders_are_tested():
@@ -39,18 +39,12 @@ def test_all_orders_are_tested():
 @given(found=faces)
 def test_orders_are_stable_sorts_by_their_key(order, found):
     expected = sorted(range(len(found)), key=lambda index: KEYS[order](*found[index]))
-    assert select(found, face_selector_order=order) == expected
+    assert ordered(found, order) == expected
 
 
-@pytest.mark.parametrize('order', ORDERS)
-@given(found=faces)
-def test_one_is_the_first_of_many(order, found):
-    many = select(found, face_selector_order=order, face_selector_mode='many')
-    assert select(found, face_selector_order=order, face_selector_mode='one') == many[:1]
-
-
-def test_default_selects_all_faces_largest_first():
-    assert select([([0, 0, 5, 5], 90), ([9, 9, 30, 30], 50)]) == [1, 0]
+def test_the_default_order_has_the_largest_face_first():
+    default = FaceSelectorOptions().face_selector_order
+    assert ordered([([0, 0, 5, 5], 90), ([9, 9, 30, 30], 50)], default) == [1, 0]
 
 
 @given(box, box)

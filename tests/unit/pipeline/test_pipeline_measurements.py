@@ -24,7 +24,7 @@ from facefusion.faces.smooth import smooth_landmarks, smooth_mean
 from facefusion.faces.topology import load_topology
 from facefusion.faces.track import ChunkTracker
 from facefusion.pipeline.render import faces_of
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
 
 BORDERS, CUT = (0, 50, 100, 130), 115
@@ -156,7 +156,7 @@ def test_measurements_reach_rendering(tmp_path, points):
     tracked = list(through_files(tracker.track(through_files(chunks, FaceChunk, tmp_path)), LinkedChunk, tmp_path))
     assert [np.flatnonzero(chunk.cut).tolist() for chunk in tracked] == [[], [], [CUT - 100]]
     clip = tracker.tracks()
-    selector = Selector(FaceSelectorOptions(face_selector_order='right-left'), clip)
+    selector = Selector(Wanted(FaceSelectorOptions(face_selector_order='right-left')), clip)
     selections = list(through_files(map(selector.select, tracked), Selection, tmp_path))
     linked = [chunk.select(selection) for chunk, selection in zip(tracked, selections, strict=True)]
 

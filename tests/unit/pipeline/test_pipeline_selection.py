@@ -11,7 +11,7 @@ from fakes.linking import SKIN_ALONE, joined, link
 
 from facefusion.faces.chunk import Selection
 from facefusion.faces.options import FaceSelectorOptions
-from facefusion.pipeline.selection import Selector
+from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
 
 ONE = Person(100, 100, 30)
@@ -59,7 +59,7 @@ def test_a_selection_contains_rows_of_its_chunk_and_changes_none(mode):
     tracker = Tracker(SKIN_ALONE)
     people = [(ONE, set(range(100)) - {45}), (OTHER, set(range(30, 60)))]
     chunks = list(tracker.track(cut_up([0, 50, 100], people, cuts=[70])))
-    selector = Selector(FaceSelectorOptions(face_selector_mode=mode), tracker.tracks())
+    selector = Selector(Wanted(FaceSelectorOptions(face_selector_mode=mode)), tracker.tracks())
     for chunk in chunks:
         selection = selector.select(chunk)
         rows = selection.rows
@@ -117,7 +117,7 @@ def test_the_largest_faces_are_selected_again_after_frames_without_faces(hole):
     tracker = Tracker(SKIN_ALONE)
     chunks = list(tracker.track(make_chunk(first, 50, growing(first, first + 50, 3)) for first in (0, 50, 100)))
     seen = [np.flatnonzero((chunk.frame < 40) | (chunk.frame >= 40 + hole)) for chunk in chunks]
-    selector = Selector(FaceSelectorOptions(max_faces=1), tracker.tracks())
+    selector = Selector(Wanted(FaceSelectorOptions(max_faces=1)), tracker.tracks())
     linked = []
     for chunk, rows in zip(chunks, seen, strict=True):
         shown = chunk.select(Selection(rows.astype(np.int32)))
