@@ -80,7 +80,7 @@ def _find_faces(
     tracker = Tracker(plan.measurements)
     (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
     tracks = tracker.tracks()
-    people = people_of_image(tracks)
+    people = people_of_image(tracks, run.wanted.kind)
     selector = Selector(run.wanted, tracks, people)
     selection = selector.select(linked)
     selected = linked.select(selection)

@@ -100,7 +100,8 @@ class Plan:
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
     processors use and the output contains; an image target is shown for the duration of that audio. ``cast`` has the
-    sources of each person. ``measured`` are the names of all measurements of faces.
+    sources of each person. ``selecting`` are the names of the measurements that the
+    face selector reads.
     """
 
     target: MediaInfo
@@ -119,7 +120,7 @@ class Plan:
     processed_size: tuple[int, int] = (0, 0)
     sound: SoundInfo | None = None
     cast: Cast = NO_CAST
-    measured: tuple[str, ...] = ()
+    selecting: tuple[str, ...] = ()
 
     @property
     def written_size(self) -> tuple[int, int]:
@@ -147,7 +148,7 @@ class Plan:
     @property
     def measurements(self) -> Measurements:
         """The measurements of the faces, in addition to their landmarks."""
-        return measurements_named(self.measured)
+        return measurements_named({*self.requirements.measurements, *self.selecting})
 
     @property
     def network_threads(self) -> int:
@@ -226,7 +227,7 @@ def make_plan(
     _check_sources(sources, chain)
     mapped = parse_face_map(face_map) if (face_map := settings[ReferenceFaceOptions].face_map) is not None else ()
     check_selection(settings, target, mapped)
-    measured = (*needed.measurements, *(selection_measurements(settings, target) if needed.faces else ()))
+    selecting = selection_measurements(settings, target) if needed.faces else ()
     becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sound else ''
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':
@@ -235,7 +236,7 @@ def make_plan(
     processed, working = _processed_size(settings, target)
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
-    models = _models(settings, sources, chain, measured, voters)
+    models = _models(settings, sources, chain, {*needed.measurements, *selecting}, voters)
     voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
     workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
@@ -262,7 +263,7 @@ def make_plan(
         processed_size=processed,
         sound=sound,
         cast=make_cast(sources, mapped, needed.source_audio),
-        measured=measurements_named(measured).names,
+        selecting=selecting,
     )
 
 

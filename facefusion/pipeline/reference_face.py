@@ -17,7 +17,6 @@ from facefusion.faces.attributes import AGES, GENDERS, classify, gender_of
 from facefusion.faces.attributes import MODEL_ID as CLASSIFIER
 from facefusion.faces.face import Face
 from facefusion.faces.options import (
-    FaceRecognizerOptions,
     FaceSelectorOptions,
     ReferenceFaceOptions,
     filters_people,
@@ -30,7 +29,7 @@ from facefusion.media.kinds import images_of
 from facefusion.media.sources import open_frames
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.selection import AttributeFilter, Wanted
-from facefusion.pipeline.selection_requirements import uses_reference
+from facefusion.pipeline.selection_requirements import recogniser_of, uses_reference
 
 _ORIGIN = 'face_selector'
 
@@ -44,12 +43,12 @@ def find_wanted(context: RunContext, analyser: FaceFinder) -> Wanted:
     if uses_reference(settings):
         frame, place = _reference_frame(context, reference)
         face = _reference_face(context, analyser, frame, place, found)
-        recogniser = make_recogniser(settings[FaceRecognizerOptions].face_recognizer_model, context.sessions)
+        recogniser = make_recogniser(recogniser_of(settings), context.sessions)
         embedding = recogniser.embed(frame, face.landmarks)
     return Wanted(
         options=selector,
         cast=plan.cast,
-        kind=KINDS.get(settings[FaceRecognizerOptions].face_recognizer_model),
+        kind=KINDS.get(recogniser_of(settings)),
         reference=embedding,
         limit=reference.reference_face_distance,
         filter=found,
@@ -67,17 +66,17 @@ def _find_filter(context: RunContext, analyser: FaceFinder, options: FaceSelecto
 
 def _source_gender(context: RunContext, analyser: FaceFinder) -> int | None:
     """Return the gender of the largest face of all sources; None, with a warning, without a face."""
-    best: tuple[float, Frame, Face] | None = None
+    best: tuple[Frame, Face] | None = None
     for path in images_of(context.plan.sources):
-        frame = read_image(path)
-        for face in analyser.find(frame):
-            if best is None or face.size > best[0]:
-                best = face.size, frame, face
+        image = read_image(path)
+        for found in analyser.find(image):
+            if best is None or found.size > best[1].size:
+                best = image, found
     if best is None:
         text = '--face-selector-gender auto has no effect: no source shows a face'
         context.emit(Message('warn', _ORIGIN, text))
         return None
-    _, frame, face = best
+    frame, face = best
     gender = gender_of(classify(context.sessions.session(CLASSIFIER), frame, face.landmarks))
     context.emit(Message('info', _ORIGIN, f'gender of the source face: {GENDERS[gender]}'))
     return gender

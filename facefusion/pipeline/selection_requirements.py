@@ -11,6 +11,7 @@ from facefusion.faces.attributes import MODEL_ID as CLASSIFIER
 from facefusion.faces.face_map import MappedPerson
 from facefusion.faces.identity import identity_name
 from facefusion.faces.options import (
+    DLIB,
     NO_RECOGNISER,
     FaceRecognizerOptions,
     FaceSelectorOptions,
@@ -29,7 +30,7 @@ def selection_measurements(settings: Settings, target: MediaInfo) -> tuple[str, 
     A clip is measured even if all its people are processed, because the report names them; ``none`` as recogniser
     turns this off.
     """
-    recogniser = settings[FaceRecognizerOptions].face_recognizer_model
+    recogniser = recogniser_of(settings)
     names = []
     if recogniser != NO_RECOGNISER and (isinstance(target, VideoInfo) or uses_reference(settings)):
         names.append(identity_name(recogniser))
@@ -42,10 +43,21 @@ def selection_models(settings: Settings) -> tuple[str, ...]:
     """Return the catalogue ids of the networks that find the reference face and the gender of a source."""
     models = []
     if uses_reference(settings):
-        models.append(settings[FaceRecognizerOptions].face_recognizer_model)
+        models.append(recogniser_of(settings))
     if filters_people(settings[FaceSelectorOptions]):
         models.append(CLASSIFIER)
     return tuple(models)
+
+
+def recogniser_of(settings: Settings) -> str:
+    """Return the model that tells people apart, or NO_RECOGNISER.
+
+    For callers that have not replaced 'auto' with a model, it is the embedded one if people are selected.
+    """
+    model = settings[FaceRecognizerOptions].face_recognizer_model
+    if model != 'auto':
+        return model
+    return DLIB if selects_people(settings[FaceSelectorOptions], settings[ReferenceFaceOptions]) else NO_RECOGNISER
 
 
 def uses_reference(settings: Settings) -> bool:
@@ -70,8 +82,7 @@ def check_selection(settings: Settings, target: MediaInfo, mapped: Sequence[Mapp
             cause='the face map already names the people',
             hint='leave one of the two out',
         )
-    recogniser = settings[FaceRecognizerOptions].face_recognizer_model
-    if recogniser == NO_RECOGNISER and selects_people(selector, reference):
+    if recogniser_of(settings) == NO_RECOGNISER and selects_people(selector, reference):
         raise UsageError(
             'recogniser-missing',
             'people are selected, but --face-recognizer-model is none',

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
-from facefusion.faces.masks.options import MASK_MODEL_TYPES, MASK_PREFERENCES, FaceMaskOptions
 from facefusion.faces.face_map import MappedPerson, parse_face_map, write_face_map
+from facefusion.faces.masks.options import MASK_MODEL_TYPES, MASK_PREFERENCES, FaceMaskOptions
 from facefusion.faces.options import (
     DLIB,
     NO_RECOGNISER,

@@ -18,6 +18,7 @@ from facefusion.errors import Interrupted
 from facefusion.events import ChunkAnalysed, SegmentRendered, silent
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.measurement_types import Meters
+from facefusion.faces.options import FaceSelectorOptions
 from facefusion.pipeline import plan as plans
 from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools
@@ -30,6 +31,7 @@ from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.run import execute
+from facefusion.pipeline.selection import Wanted
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import Processor
@@ -93,7 +95,14 @@ def make_run(
     context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
     chain = Chain(((processor or Brightener(), Requirements()),))
     return PreparedRun(
-        context, work, screening, NO_WATERMARKS, signer or PlainSigner(), FaceTools(analyser, Meters()), chain
+        context=context,
+        work=work,
+        screening=screening,
+        watermarks=NO_WATERMARKS,
+        signer=signer or PlainSigner(),
+        faces=FaceTools(analyser, Meters()),
+        chain=chain,
+        wanted=Wanted(settings[FaceSelectorOptions], plan.cast),
     )
 
 

@@ -19,6 +19,8 @@ from fakes.program import UNMARKED, Program
 from facefusion.faces.face import Floats
 from facefusion.media.frame import PixelFrame
 from facefusion.media.window import Scale
+from facefusion.models.catalog import ModelEntry
+from facefusion.pipeline import content_screening
 from facefusion.processors import registry
 from facefusion.processors.background_remover import colors
 from facefusion.processors.background_remover import networks as matting
@@ -42,13 +44,8 @@ PROCESSORS = (
     ['frame_enhancer', 'face_swapper'],
 )
 FIXTURES = Path(__file__).resolve().parents[1] / 'fixtures'
-# Options that this version does not support yet.
-UNSUPPORTED = (
-    'reference',
-    '--face-selector-gender',
-    '--face-selector-race',
-    '--face-selector-age-start',
-)
+# Options that this program refuses.
+UNSUPPORTED = ('--face-selector-race',)
 # Cases with deliberate differences. In this program detectors get RGB images, as in their training; the
 # swapper's weight is applied to both embeddings after their conversion; images are processed at full size and scaled
 # afterwards; and odd sides stay odd.
@@ -71,9 +68,9 @@ DIFFERENT = (
 )
 # An item that this program draws differently: it does not draw the 68 points that are estimated from five.
 OWN_DRAWINGS = ('face-landmark-68/5',)
-# The defaults of FaceFusion 3.8. The mode 'one' of this program selects the same face as its reference mode.
+# The defaults of FaceFusion 3.8.
 DEFAULTS = {
-    '--face-selector-mode': 'one',
+    '--face-selector-mode': 'reference',
     '--face-landmarker-model': '2dfan4',
     '--face-mask-types': 'box',
     '--face-occluder-model': 'xseg_1',
@@ -121,11 +118,12 @@ def models(store, tmp_path_factory) -> Path:
         (folder / store.path(name).name).symlink_to(store.path(name))
     (folder / 'lock.json').write_bytes((store.weights / 'lock.json').read_bytes())
     needed = {name for case in CASES for name in case['models']}
-    # With a stand-in classifier, the age rule would refuse the faces.
-    for name in sorted(needed - {'fairface'}):
-        path = FOLDER / 'models' / f'{name}.onnx'
-        done = Program(folder)('models', 'import', path, '--as', name, '--models-path', folder)
-        assert done.code == 0, done.err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelEntry, 'is_guarding', property(lambda entry: False))
+        for name in sorted(needed):
+            path = FOLDER / 'models' / f'{name}.onnx'
+            done = Program(folder)('models', 'import', path, '--as', name, '--models-path', folder)
+            assert done.code == 0, done.err
     return folder
 
 
@@ -141,6 +139,13 @@ def latent_of_facefusion(monkeypatch):
         return convert if kind.source == 'matrix' else vendor(kind, session, matrix)
 
     monkeypatch.setattr(prepare, 'converter', converter)
+
+
+@pytest.fixture(autouse=True)
+def no_age_rule(monkeypatch):
+    """Accept the stand-in classifier, and switch the age rule off, because its ages have no meaning."""
+    monkeypatch.setattr(ModelEntry, 'is_guarding', property(lambda entry: False))
+    monkeypatch.setattr(content_screening, 'find_age_estimator', lambda sessions, store: None)
 
 
 @pytest.fixture

@@ -84,9 +84,7 @@ def test_a_person_without_an_embedding_is_not_the_reference():
 
 
 def test_the_reference_mode_ignores_gender_and_age():
-    wanted = Wanted(
-        REFERENCE, kind=KINDS[ARCFACE], reference=at_angle(0), filter=AttributeFilter(FEMALE, (20, 30))
-    )
+    wanted = Wanted(REFERENCE, kind=KINDS[ARCFACE], reference=at_angle(0), filter=AttributeFilter(FEMALE, (20, 30)))
     assert wanted.verdict(person(0, attributes=votes(MALE, 8)))[0] == ''
 
 

@@ -79,8 +79,8 @@ def test_frozen_models_have_names_and_paths_are_absolute(tmp_path, monkeypatch):
 
 
 def test_asked_arguments_still_contain_auto():
-    masks = ('face_occluder_model', 'face_parser_model')
-    models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model', *masks)
+    others = ('face_occluder_model', 'face_parser_model', 'face_recognizer_model')
+    models = ('face_detector_model', 'face_landmarker_model', 'face_swapper_model', *others)
     chosen = DEFAULTS.replace(replace(DEFAULTS[FaceDetectorOptions], face_detector_model='centerface'))
     step = freeze(chosen, Choosing(is_here=True), silent)
     assert [step.args[key] for key in models] == [
@@ -89,8 +89,9 @@ def test_asked_arguments_still_contain_auto():
         'hyperswap_1a_256',
         'xseg_1',
         'bisenet_resnet_34',
+        'dlib_face_resnet',
     ]
-    assert [step.asked[key] for key in models] == ['centerface', 'auto', 'auto', 'auto', 'auto']
+    assert [step.asked[key] for key in models] == ['centerface', *['auto'] * 5]
     assert {key: value for key, value in step.asked.items() if key not in models} == {
         key: value for key, value in step.args.items() if key not in models
     }

@@ -92,8 +92,8 @@ def test_freezing_changes_nothing_else_and_happens_once():
     again = freeze_models(frozen, EMBEDDED, messages.append)
     assert messages == [] and again.as_record() == frozen.as_record()
     changed = {key for key, value in frozen.as_record().items() if value != DEFAULTS.as_record()[key]}
-    masks = {'face_occluder_model', 'face_parser_model'}
-    assert changed == {'face_detector_model', 'face_landmarker_model', 'face_swapper_model', *masks}
+    faces = {'face_detector_model', 'face_landmarker_model', 'face_recognizer_model', 'face_swapper_model'}
+    assert changed == {*faces, 'face_occluder_model', 'face_parser_model'}
     assert 'auto' in DEFAULTS.as_record().values()
 
 
