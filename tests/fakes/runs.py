@@ -32,6 +32,7 @@ from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.run import execute
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.processor import Processor
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
@@ -68,7 +69,8 @@ def settings_of(target: Path, output: Path, *groups: object) -> Settings:
     from facefusion.cli.headless_run import GROUPS
 
     settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(output)))
-    settings = settings.replace(ProcessorsOptions(('face_debugger',)))
+    # The box needs no measurement of the faces.
+    settings = settings.replace(ProcessorsOptions(('face_debugger',))).replace(FaceDebuggerOptions(('bounding-box',)))
     for group in groups:
         settings = settings.replace(group)
     return settings
