@@ -23,10 +23,17 @@ LARGEST_SIDE = 384
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """An order of views. quality: larger for a better view. margin: around the crop, as a fraction of the face."""
+    """An order of views, and their limits.
+
+    quality: larger for a better view. margin: around the crop, as a fraction of the face. side: the largest width and
+    height of a view in pixels. tracks: the largest number of tracks with views. Together they bound the memory:
+    ``tracks`` times three views of ``3 * side**2`` bytes.
+    """
 
     quality: Callable[[Face], float]
     margin: float = MARGIN
+    side: int = LARGEST_SIDE
+    tracks: int = MOST_TRACKS
 
 
 LARGEST = Ranking(lambda face: face.size * face.score)
@@ -41,16 +48,16 @@ class BestViews:
 
     def offer(self, frame: Frame, track: int, face: Face) -> None:
         """Store the face if it is among the best of its track; a face outside the frame is ignored."""
-        if _window(frame, face, 0).is_empty:
+        if is_outside(frame, face):
             return
         quality = self._ranking.quality(face)
         known = self._views.get(track, [])
         if len(known) == MOST_VIEWS and quality <= known[-1][0]:
             return
-        if not known and len(self._views) == MOST_TRACKS and not self._drop_worse(quality):
+        if not known and len(self._views) == self._ranking.tracks and not self._drop_worse(quality):
             return
         # The sort is stable, so the earlier of two equal views comes first.
-        known = sorted([*known, (quality, _crop(frame, face, self._ranking.margin))], key=lambda view: -view[0])
+        known = sorted([*known, (quality, _crop(frame, face, self._ranking))], key=lambda view: -view[0])
         self._views[track] = known[:MOST_VIEWS]
 
     def of(self, track: int) -> tuple[tuple[FaceView, ...], float]:
@@ -83,6 +90,11 @@ class RankedViews:
         return self._views[ranking].of(track)
 
 
+def is_outside(frame: Frame, face: Face) -> bool:
+    """Whether the frame shows no part of the face."""
+    return _window(frame, face, 0).is_empty
+
+
 def _window(frame: Frame, face: Face, margin: float) -> Window:
     """The part of the frame with the face and a margin around it, a fraction of the face; may be empty."""
     low, high = face.box[:2], face.box[2:]
@@ -91,11 +103,11 @@ def _window(frame: Frame, face: Face, margin: float) -> Window:
     return Window(x0, y0, x1, y1).clipped(frame.width, frame.height)
 
 
-def _crop(frame: Frame, face: Face, margin: float) -> FaceView:
-    window = _window(frame, face, margin)
+def _crop(frame: Frame, face: Face, ranking: Ranking) -> FaceView:
+    window = _window(frame, face, ranking.margin)
     landmarks = face.landmarks - np.array([window.x0, window.y0, 0], np.float32)
     pixels = frame.read(window)
-    scale = LARGEST_SIDE / max(*pixels.shape[:2], 1)
+    scale = ranking.side / max(*pixels.shape[:2], 1)
     if scale < 1:
         size = (max(round(window.width * scale), 1), max(round(window.height * scale), 1))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

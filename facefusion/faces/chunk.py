@@ -97,12 +97,25 @@ def _read_arrays(path: Path, data: bytes | None) -> dict[str, Any]:
         raise InternalError('work-file-damaged', f'the work file {path} cannot be read', cause=str(error)) from error
 
 
+def _no_rows() -> Ints:
+    return np.zeros(0, np.int32)
+
+
+def _no_roles() -> Floats:
+    return np.zeros((0, ROLE_LENGTH), np.float32)
+
+
+def _no_scores() -> Floats:
+    return np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk(ArrayRecord):
     """Faces of the frames ``first`` .. ``first + count - 1`` as parallel arrays, one row per face and frame.
 
-    frame, track: int32 [n], sorted by frame. landmarks: float32 [n,p,3]. score: float32 [n]. values: measurements of
-    the faces, [n,...] by the names of ``FaceValue``.
+    frame, track: int32 [n], sorted by frame. landmarks: float32 [n,p,3]. score: float32 [n], that of the detector.
+    values: measurements of the faces, [n,...] by the names of ``FaceValue``. presence: float32 [n], the score of the
+    landmarker; an empty array means 1.
     """
 
     first: int
@@ -112,14 +125,7 @@ class Chunk(ArrayRecord):
     landmarks: Floats
     score: Floats
     values: Mapping[str, Values]
-
-
-def _no_rows() -> Ints:
-    return np.zeros(0, np.int32)
-
-
-def _no_roles() -> Floats:
-    return np.zeros((0, ROLE_LENGTH), np.float32)
+    presence: Floats = field(default_factory=_no_scores, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +173,7 @@ class LinkedChunk(Chunk):
             track=self.track[rows],
             landmarks=self.landmarks[rows],
             score=self.score[rows],
+            presence=self.presence[rows] if len(self.presence) else self.presence,
             values={name: value[rows] for name, value in self.values.items()}
             | {name: _views(value, track_rows) for name, value in selection.of_tracks.items()},
             filled=self.filled[rows],

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from facefusion.faces.attributes import ATTRIBUTES
+from facefusion.faces.identity import IDENTITIES
 from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.mouth import MOUTH_REST, MOUTH_SKIN, MOUTH_TEETH
 from facefusion.faces.skin import SKIN
 
-ALL = Measurements(of_faces=(SKIN,), of_tracks=(MOUTH_REST, MOUTH_SKIN, MOUTH_TEETH))
+ALL = Measurements(of_faces=(SKIN,), of_tracks=(MOUTH_REST, MOUTH_SKIN, MOUTH_TEETH, *IDENTITIES, ATTRIBUTES))
 
 
 def measurements_named(names: Collection[str]) -> Measurements:

@@ -2,24 +2,26 @@
 
 The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, when a face is lost, at the first frame of
 the chunk and at the first frame after it; the mesh follows the faces in between. A new track is followed backwards to
-the previous detection, so that a face is in the record from its first frame. The result depends only on the frames of
-the chunk and the one after it.
+the previous detection, so that a face is in the record from its first frame. A face that has crossed another one gets a
+new track number. The result depends only on the frames of the chunk and the one after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from facefusion.faces.analyser import SAME_FACE_OVERLAP, FaceFinder, largest_detections
-from facefusion.faces.best_views import RankedViews
+from facefusion.faces.best_views import RankedViews, Ranking, is_outside
 from facefusion.faces.chunk import FaceChunk
+from facefusion.faces.crossings import CROSSED, Crossings, shared_parts
 from facefusion.faces.face import MESH_POINTS, Detection, Face, Floats, Values, box_overlap, landmark_box, longer_side
 from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.select import KEEP_PLACE
 from facefusion.faces.shots import THUMBNAIL, UNCHANGED, compare_frames
+from facefusion.faces.views import FaceView
 from facefusion.media.frame import Frame
 
 INTERVAL = 10
@@ -31,11 +33,12 @@ TOUCH_OVERLAP = 0.1
 PATIENCE = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """A followed face; ``missed`` counts consecutive regular detections without it.
 
-    ``motion``: the movement of its middle since the previous frame, in pixels; None while unknown.
+    ``number``: that of its rows; it changes after a crossing. ``motion``: the movement of its middle since the previous
+    frame, in pixels; None while unknown.
     """
 
     number: int
@@ -78,6 +81,7 @@ class ChunkTracker:
     appeared: list[Face] = field(default_factory=list, init=False)
     _views: RankedViews = field(init=False)
     _active: list[Track] = field(default_factory=list)
+    _crossings: Crossings = field(default_factory=Crossings)
     _seen: dict[int, list[Observation]] = field(default_factory=dict)
     _recent: list[Frame] = field(default_factory=list)
     _cuts: list[bool] = field(default_factory=list)
@@ -122,7 +126,7 @@ class ChunkTracker:
         self._recent.clear()
         seen = (entry for entries in self._seen.values() for entry in entries)
         rows = sorted(seen, key=lambda entry: (entry.frame, entry.track))
-        of_tracks = _measure_tracks(self.meters, self._views, range(self._tracks))
+        of_tracks = _measure_tracks(self.meters, self._views.of, range(self._tracks))
         return _make_chunk(self._first, rows, self.meters.measurements, of_tracks, self._cuts, ends, self._left_out)
 
     def _note_cut(self, frame: Frame) -> bool:
@@ -132,6 +136,7 @@ class ChunkTracker:
         self._shifts[frame.number] = change.shift * np.array([frame.width, frame.height], np.float32)
         if change.is_cut:
             self._active.clear()
+            self._crossings.clear()
             self._recent.clear()
         self._thumbnails[1:] = [thumbnail]
         self.starts_shot = change.is_cut
@@ -148,9 +153,18 @@ class ChunkTracker:
             elif all(box_overlap(face.box, other.last.box) < SAME_FACE_OVERLAP for other in followed):
                 track.advance(face)
                 followed.append(track)
-                self._observe(frame, track.number, face)
         self._active = followed
+        self._number_after_crossings([track for track, _ in lost])
+        for track in followed:
+            self._observe(frame, track.number, track.last)
         return lost
+
+    def _number_after_crossings(self, lost: list[Track]) -> None:
+        """Give a new number to the tracks whose crossing ends, because it may follow the other face from here on."""
+        crossed = [track for track in lost if track in self._crossings]
+        separated = self._crossings.update(self._active, [track.last.box for track in self._active])
+        for track in [*(track for track in self._active if track in separated), *crossed]:
+            track.number = self._next_number()
 
     def _detect(self, frame: Frame, lost: list[tuple[Track, Floats]]) -> None:
         detections = self.analyser.detect(frame)
@@ -229,15 +243,28 @@ class ChunkTracker:
             # The shift is the motion from the next frame back to this one.
             shift = -self._shifts[frame.number + 1]
             face = self.analyser.follow(frame, back.expected(shift), back.last.score)
-            others = [seen.face.box for seen in self._seen.get(frame.number, ())]
+            seen = self._seen.get(frame.number, [])
+            others = [entry.face.box for entry in seen]
             if face is None or len(others) >= self.analyser.most or _overlaps(face.box, others, SAME_FACE_OVERLAP):
                 return
+            self._note_crossed(track, face, seen)
             back.advance(face)
             self._observe(frame, track.number, face)
 
+    def _note_crossed(self, track: Track, face: Face, seen: list[Observation]) -> None:
+        """Note the followed tracks that a new track, followed backwards, overlaps in an earlier frame."""
+        shared = shared_parts([face.box, *(entry.face.box for entry in seen)])[0, 1:]
+        crossed = {entry.track for entry, share in zip(seen, shared.tolist(), strict=True) if share > CROSSED}
+        for other in self._active:
+            if other.number in crossed and other is not track:
+                self._crossings.add(track, other)
+
     def _open(self, face: Face) -> Track:
+        return Track(self._next_number(), face)
+
+    def _next_number(self) -> int:
         self._tracks += 1
-        return Track(self._tracks - 1, face)
+        return self._tracks - 1
 
     def _observe(self, frame: Frame, track: int, face: Face) -> None:
         seen = Observation(frame.number, track, face, self.meters.measure(frame, face.landmarks))
@@ -255,10 +282,14 @@ def still_chunk(frame: Frame, analyser: FaceFinder, meters: Meters) -> FaceChunk
     """Return the record of an image: a clip of one frame."""
     faces, left_out = analyser.find_some(frame, analyser.detect(frame))
     rows = [Observation(0, number, face, meters.measure(frame, face.landmarks)) for number, face in enumerate(faces)]
-    best = RankedViews(meters.measurements.rankings)
-    for row in rows:
-        best.offer(frame, row.track, row.face)
-    of_tracks = _measure_tracks(meters, best, [row.track for row in rows])
+
+    def views_of(ranking: Ranking, track: int) -> tuple[tuple[FaceView, ...], float]:
+        # The entire image serves as the view, so that a measurement equals one of the image itself.
+        if is_outside(frame, faces[track]):
+            return (), 0.0
+        return (FaceView(frame, faces[track].landmarks),), ranking.quality(faces[track])
+
+    of_tracks = _measure_tracks(meters, views_of, range(len(faces)))
     return _make_chunk(0, rows, meters.measurements, of_tracks, [False], [_thumbnail(frame)] * 2, [left_out])
 
 
@@ -280,11 +311,13 @@ def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
     return next(near, None)
 
 
-def _measure_tracks(meters: Meters, views: RankedViews, tracks: Iterable[int]) -> dict[str, tuple[Values, Floats]]:
+def _measure_tracks(
+    meters: Meters, views_of: Callable[[Ranking, int], tuple[tuple[FaceView, ...], float]], tracks: Iterable[int]
+) -> dict[str, tuple[Values, Floats]]:
     """Return the measurements of tracks, [t,...], and the weights of their views, float32 [t], by name."""
     tracks, measured = list(tracks), dict[str, tuple[Values, Floats]]()
     for each, meter in zip(meters.measurements.of_tracks, meters.of_tracks, strict=True):
-        found = [views.of(each.ranking, track) for track in tracks]
+        found = [views_of(each.ranking, track) for track in tracks]
         unmeasured = np.zeros(each.shape, each.dtype)
         values = [meter.measure(best) if best else unmeasured for best, _ in found]
         weights = np.array([weight for _, weight in found], np.float32)
@@ -309,6 +342,7 @@ def _make_chunk(
         track=np.array([row.track for row in rows], np.int32),
         landmarks=np.array([row.face.landmarks for row in rows], np.float32).reshape(-1, points, 3),
         score=np.array([row.face.score for row in rows], np.float32),
+        presence=np.array([row.face.presence for row in rows], np.float32),
         values={
             value.name: np.array([row.values[value.name] for row in rows], value.dtype).reshape(-1, *value.shape)
             for value in measurements.values

@@ -56,6 +56,7 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
             track=int(chunk.track[k]),
             landmarks=chunk.landmarks[k],
             score=float(chunk.score[k]),
+            presence=float(chunk.presence[k]) if len(chunk.presence) else 1.0,
             is_filled=bool(chunk.filled[k]),
             values={name: value[k] for name, value in chunk.values.items()},
             role=FaceRole.from_values(chunk.roles[k].tolist()) if len(chunk.roles) else NO_ROLE,

@@ -7,15 +7,19 @@ entire clip. A second step (``selection``) selects faces when the tracks of the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from facefusion.faces.chunk import FaceChunk, LinkedChunk
+from facefusion.faces.clip_tracks import ClipTracks as ClipTracks
+from facefusion.faces.clip_tracks import FactsSoFar, MeasuredTracks
 from facefusion.faces.face import MESH_POINTS, Floats, Values, box_overlap, landmark_box
-from facefusion.faces.measurement_types import Measurements, TrackMeasurement, interpolated
+from facefusion.faces.identity import Identities, Identity, recogniser_kind
+from facefusion.faces.measurement_types import Measurements, interpolated
+from facefusion.faces.options import FaceTrackerOptions
 from facefusion.faces.shots import compare_frames
 from facefusion.faces.smooth import LANDMARK_REACH, smooth_landmarks
 
@@ -24,55 +28,49 @@ LARGEST_GAP = 3
 JOIN_OVERLAP = 0.4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ClipTracks:
-    """The tracks of a completely tracked clip.
-
-    ``values`` are the merged ``measurements`` by track and name; tracks that were not measured are missing.
-    """
-
-    count: int
-    measurements: tuple[TrackMeasurement, ...] = ()
-    values: Mapping[int, Mapping[str, Values]] = field(default_factory=dict)
-
-    def of(self, tracks: npt.NDArray[np.int32]) -> dict[str, Values]:
-        """Return the measurements of ``tracks``, [t,...] by name; zeros for a track that was not measured."""
-        found: dict[str, Values] = {}
-        for each in self.measurements:
-            zeros = np.zeros(each.shape, each.dtype)
-            rows = [self.values.get(track, {}).get(each.name, zeros) for track in tracks.tolist()]
-            found[each.name] = np.array(rows, each.dtype).reshape(-1, *each.shape)
-        return found
-
-
 @dataclass(slots=True, eq=False)
 class Row:
-    """A face of a frame; ``values`` are packed as in ``FaceChunk``, to save memory."""
+    """A face of a frame; ``values`` are packed as in ``FaceChunk``, to save memory.
+
+    score: that of the detector; presence: that of the landmarker.
+    """
 
     frame: int
     track: int
     landmarks: Floats
     score: float
+    presence: float
     filled: bool
     values: Mapping[str, Values]
 
     def copy(self) -> Row:
         """Return the row with copied arrays, because views would keep the entire chunk in memory."""
         values = {name: value.copy() for name, value in self.values.items()}
-        return Row(self.frame, self.track, self.landmarks.copy(), self.score, self.filled, values)
+        return replace(self, landmarks=self.landmarks.copy(), values=values)
 
 
 @dataclass(slots=True)
 class Tracker:
-    """Tracks the faces of a clip through its chunks, in order."""
+    """Tracks the faces of a clip through its chunks, in order.
+
+    ``least_overlap``: the overlap of two tracks above which they belong to the same face, if their identities do not
+    clearly differ.
+    """
 
     measurements: Measurements
+    least_overlap: float = JOIN_OVERLAP
     _rows: dict[int, list[Row]] = field(default_factory=dict)
     _cuts: set[int] = field(default_factory=set)
     _last_thumbnail: npt.NDArray[np.uint8] | None = None
     _count: int = 0
     _left_out: dict[int, npt.NDArray[np.int32]] = field(default_factory=dict)
-    _measured: dict[int, dict[str, list[tuple[float, Values]]]] = field(default_factory=dict)
+    _facts: FactsSoFar = field(default_factory=FactsSoFar)
+    _measured: MeasuredTracks = field(init=False)
+    _identities: Identities = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._measured = MeasuredTracks(self.measurements.of_tracks)
+        self._identities = Identities(recogniser_kind(self.measurements))
 
     def track(self, chunks: Iterable[FaceChunk]) -> Iterator[LinkedChunk]:
         """Yield all faces of each chunk, after the next chunk has been read."""
@@ -87,17 +85,8 @@ class Tracker:
 
     def tracks(self) -> ClipTracks:
         """Return the tracks of all linked chunks, with their measurements."""
-        merged: dict[int, Mapping[str, Values]] = {}
-        for track, parts in self._measured.items():
-            merged[track] = {
-                each.name: each.merge(
-                    np.stack([value for _, value in parts[each.name]]),
-                    np.array([weight for weight, _ in parts[each.name]], np.float32),
-                )
-                for each in self.measurements.of_tracks
-                if each.name in parts
-            }
-        return ClipTracks(self._count, self.measurements.of_tracks, merged)
+        facts = self._facts.facts(self._count)
+        return ClipTracks(self._count, self.measurements.of_tracks, self._measured.merged(), facts)
 
     @property
     def _reach(self) -> int:
@@ -117,12 +106,14 @@ class Tracker:
             local.setdefault(row.track, []).append(row)
         for rows in sorted(local.values(), key=lambda rows: (rows[0].frame, rows[0].track)):
             number = rows[0].track
+            identity = self._identities.of_local(chunk, number)
             for run in _split_runs(rows):
-                self._append(run)
+                self._append(run, identity)
             self._add_measured(chunk, number, rows[-1].track)
+            self._identities.add(rows[-1].track, identity)
 
-    def _append(self, run: list[Row]) -> None:
-        track = self._find_earlier(run[0])
+    def _append(self, run: list[Row], identity: Identity | None) -> None:
+        track = self._find_earlier(run[0], identity)
         if track is None:
             track = self._count
             self._count += 1
@@ -139,21 +130,26 @@ class Tracker:
         for each in self.measurements.of_tracks:
             weight = float(chunk.track_weights[each.name][number])
             if weight > 0:
-                part = (weight, chunk.of_tracks[each.name][number].copy())
-                self._measured.setdefault(track, {}).setdefault(each.name, []).append(part)
+                self._measured.add(track, each.name, weight, chunk.of_tracks[each.name][number])
 
-    def _find_earlier(self, start: Row) -> int | None:
-        """Return the track that ends shortly before ``start`` at its position, in the same shot."""
-        best, best_overlap = None, JOIN_OVERLAP
-        for track, rows in self._rows.items():
-            last = rows[-1]
-            gap = start.frame - last.frame - 1
-            if not 0 <= gap <= LARGEST_GAP or any(last.frame < cut <= start.frame for cut in self._cuts):
-                continue
-            overlap = box_overlap(landmark_box(last.landmarks), landmark_box(start.landmarks))
-            if overlap > best_overlap:
+    def _find_earlier(self, start: Row, identity: Identity | None) -> int | None:
+        """Return the track that ends shortly before ``start`` at its position, in the same shot.
+
+        Tracks are left out whose identities clearly differ, or differ more than that of another track nearby in time.
+        """
+        best, best_overlap, box = None, self.least_overlap, landmark_box(start.landmarks)
+        near = [track for track, rows in self._rows.items() if self._is_before(rows[-1], start)]
+        others = self._identities.other_people(identity, near)
+        for track in near:
+            overlap = box_overlap(landmark_box(self._rows[track][-1].landmarks), box)
+            if overlap > best_overlap and track not in others:
                 best, best_overlap = track, overlap
         return best
+
+    def _is_before(self, last: Row, start: Row) -> bool:
+        """Whether a track that ends with the row ``last`` ends shortly before ``start``, in the same shot."""
+        gap = start.frame - last.frame - 1
+        return 0 <= gap <= LARGEST_GAP and not any(last.frame < cut <= start.frame for cut in self._cuts)
 
     def _fill(self, before: Row, after: Row) -> list[Row]:
         """Return interpolated rows for the frames between two rows."""
@@ -165,7 +161,8 @@ class Tracker:
                 each.name: each.between(before.values[each.name], after.values[each.name], share)
                 for each in self.measurements.values
             }
-            filled.append(Row(frame, before.track, landmarks, before.score, True, values))
+            presence = (before if share < 0.5 else after).presence
+            filled.append(Row(frame, before.track, landmarks, before.score, presence, True, values))
         return filled
 
     def _link(self, chunk: FaceChunk) -> LinkedChunk:
@@ -180,6 +177,8 @@ class Tracker:
                     if first <= row.frame < stop:
                         frames.setdefault(row.frame, []).append(row)
         linked = [row for frame in sorted(frames) for row in sorted(frames[frame], key=lambda row: row.track)]
+        for row in linked:
+            self._facts.add(row.track, row.frame, row.landmarks)
         cut = np.zeros(chunk.count, np.bool_)
         cut[[number - first for number in self._cuts if first <= number < stop]] = True
         self._cuts = {number for number in self._cuts if number >= stop}
@@ -193,7 +192,7 @@ class Tracker:
             for each in self.measurements.values
         }
         return [
-            Row(row.frame, row.track, landmarks[k], row.score, row.filled, {name: v[k] for name, v in values.items()})
+            replace(row, landmarks=landmarks[k], values={name: value[k] for name, value in values.items()})
             for k, row in enumerate(run)
         ]
 
@@ -204,6 +203,7 @@ class Tracker:
             self._rows[track] = [row.copy() for row in self._rows[track] if row.frame >= limit]
             if not self._rows[track]:
                 del self._rows[track]
+                self._identities.forget(track)
 
     def _as_chunk(
         self, chunk: FaceChunk, rows: list[Row], cut: npt.NDArray[np.bool_], left_out: npt.NDArray[np.int32]
@@ -216,6 +216,7 @@ class Tracker:
             track=np.array([row.track for row in rows], np.int32),
             landmarks=np.array([row.landmarks for row in rows], np.float32).reshape(-1, points, 3),
             score=np.array([row.score for row in rows], np.float32),
+            presence=np.array([row.presence for row in rows], np.float32),
             values={
                 each.name: np.array([row.values[each.name] for row in rows], each.linked).reshape(-1, *each.shape)
                 for each in self.measurements.values
@@ -226,10 +227,17 @@ class Tracker:
         )
 
 
+def least_overlap(options: FaceTrackerOptions) -> float:
+    """Return ``least_overlap`` of a tracker with these options."""
+    return options.face_tracker_score or JOIN_OVERLAP
+
+
 def _rows_of(chunk: FaceChunk) -> Iterator[Row]:
     for k in range(len(chunk.frame)):
         values: dict[str, Any] = {name: value[k] for name, value in chunk.values.items()}
-        yield Row(int(chunk.frame[k]), int(chunk.track[k]), chunk.landmarks[k], float(chunk.score[k]), False, values)
+        presence = float(chunk.presence[k]) if len(chunk.presence) else 1.0
+        frame, track, score = int(chunk.frame[k]), int(chunk.track[k]), float(chunk.score[k])
+        yield Row(frame, track, chunk.landmarks[k], score, presence, False, values)
 
 
 def _split_runs(rows: list[Row]) -> Iterator[list[Row]]:

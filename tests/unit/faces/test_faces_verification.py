@@ -13,12 +13,13 @@ from facefusion.faces.analyser import SPARE_FACES, FaceAnalyser
 from facefusion.faces.face import Detection
 from facefusion.faces.landmarks.face_mesh import region_from_landmarks
 from facefusion.faces.landmarks.subsets import five_points
-from facefusion.faces.measurement_types import Meters
+from facefusion.faces.measurement_types import Measurements, Meters
 from facefusion.faces.options import FaceDetectorOptions, FaceSelectorOptions
 from facefusion.faces.topology import eye_distance
 from facefusion.faces.track import ChunkTracker, still_chunk
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image
+from facefusion.pipeline.tracking import Tracker
 
 pytestmark = pytest.mark.network
 
@@ -206,8 +207,10 @@ def test_crossing_people_have_one_mesh_each(analyser, portrait, group):
         assert offsets.min(1).max() < 30 and len(owners) == len(set(owners))
         # While one face hides the other, there is only one mesh.
         assert len(owners) == 2 or 21 <= number <= 34
-    (front,) = {int(track) for track in chunk.track[chunk.frame == 27]}
-    assert chunk.frame[chunk.track == front].tolist() == list(range(55))
+    # Its number in the chunk changes with the crossing; link joins the parts.
+    (linked,) = Tracker(Measurements()).track([chunk])
+    (front,) = {int(track) for track in linked.track[linked.frame == 27]}
+    assert linked.frame[linked.track == front].tolist() == list(range(55))
 
 
 class CountingSessions:

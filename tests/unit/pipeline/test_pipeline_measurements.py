@@ -228,6 +228,6 @@ def test_measurements_of_a_track_keep_no_chunk_in_memory():
     found = tracker.tracks().values[0]['build']
     assert found.base is None or found.base.size <= 2
     assert all(not np.shares_memory(found, each) for each in chunk.of_tracks.values())
-    (parts,) = tracker._measured.values()
+    (parts,) = tracker._measured._parts.values()
     kept = [value for pairs in parts.values() for _, value in pairs]
     assert kept and all(not np.shares_memory(value, chunk.of_tracks['build']) for value in kept)
