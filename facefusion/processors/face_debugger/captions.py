@@ -31,7 +31,7 @@ def caption(face: LinkedFace, items: Sequence[str]) -> list[str]:
         'person': f'person {role.person}' if role is not NO_ROLE else '',
         'reference-distance': f'distance {role.distance:.2f}' if math.isfinite(role.distance) else '',
         'gender': GENDERS[role.gender] if role.gender >= 0 else '',
-        'age': AGES[role.age] if role.age >= 0 else '',
+        'age': f'{AGES[role.age].start}-{AGES[role.age].stop}' if role.age >= 0 else '',
         'face-detector-score': f'detector {face.score:.2f}',
         'face-landmarker-score': f'landmarker {face.presence:.2f}',
     }
