@@ -20,6 +20,7 @@ from facefusion.stopping import StopFlag
 _MARGIN = 1.7
 # Frames between two faces that are decoded, instead of searching for the next keyframe.
 _DECODED_GAP = 250
+_OUTSIDE = 228
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,16 +36,16 @@ class CropRequest(NamedTuple):
 def read_crops(
     target: MediaInfo, requests: Sequence[CropRequest], flag: StopFlag
 ) -> Iterator[tuple[CropRequest, Pixels]]:
-    """Yield each request with a crop uint8 [h,w,3] BGR, in the order of frames; memory holds one frame.
+    """Yield each request with a crop uint8 [s,s,3] BGR, in the order of frames; memory holds one frame.
 
     A clip is decoded at most once, and stretches without faces are skipped. Raises MediaError, Interrupted.
     """
     ordered = sorted(requests, key=lambda request: request.view.frame)
     if not isinstance(target, VideoInfo):
-        frame = read_image(target.path)
+        image = read_image(target.path)
         for request in ordered:
             flag.check()
-            yield request, _crop(frame, request.view)
+            yield request, _crop(image, request.view)
         return
     for group in _groups(ordered):
         at = 0
@@ -69,10 +70,11 @@ def _groups(ordered: Sequence[CropRequest]) -> Iterator[list[CropRequest]]:
 
 
 def _crop(frame: Frame, view: View) -> Pixels:
-    """Return a square around the face, moved into the frame; a part of it if the frame is smaller."""
+    """Return a square with the face in its middle; parts outside the frame are grey."""
     x0, y0, x1, y1 = view.box
     side = max(round(max(x1 - x0, y1 - y0) * _MARGIN), 2)
-    wide, high = min(side, frame.width), min(side, frame.height)
-    left = min(max(round((x0 + x1 - wide) / 2), 0), frame.width - wide)
-    top = min(max(round((y0 + y1 - high) / 2), 0), frame.height - high)
-    return np.ascontiguousarray(frame.read(Window(left, top, left + wide, top + high)))
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    seen = Window(left, top, left + side, top + side).clipped(frame.width, frame.height)
+    square = np.full((side, side, 3), _OUTSIDE, np.uint8)
+    square[seen.y0 - top : seen.y1 - top, seen.x0 - left : seen.x1 - left] = frame.read(seen)
+    return square

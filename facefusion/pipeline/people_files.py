@@ -95,11 +95,8 @@ def _best_place(survey: Survey, person: int) -> int:
 
 
 def _limited(crop: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    scale = _LARGEST_SIDE / max(crop.shape[:2])
-    if scale >= 1:
-        return crop
-    size = max(round(crop.shape[1] * scale), 1), max(round(crop.shape[0] * scale), 1)
-    return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), np.uint8)
+    side = min(len(crop), _LARGEST_SIDE)
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from facefusion.pipeline.people_survey import Survey, SurveyedPerson
-from facefusion.pipeline.person_views import PERSON_VIEWS, View
+from facefusion.pipeline.person_views import View
 
 # People beyond this number are only counted on the sheet.
 SHEET_PEOPLE = 240
@@ -49,23 +49,23 @@ class ContactSheet:
         return next(side for most, side in _SIDES if len(self.people) <= most)
 
     def add(self, person: int, place: int, crop: Pixels) -> None:
-        """Add the crop uint8 [h,w,3] of the view ``place`` of a person, by its position in the survey."""
-        scale = self.side / max(crop.shape[:2])
-        size = max(round(crop.shape[1] * scale), 1), max(round(crop.shape[0] * scale), 1)
-        shrunk = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        self._views[person, place] = np.asarray(shrunk, np.uint8)
+        """Add the crop uint8 [s,s,3] of the view ``place`` of a person, by its position in the survey."""
+        method = cv2.INTER_AREA if self.side < len(crop) else cv2.INTER_CUBIC
+        sized = cv2.resize(crop, (self.side, self.side), interpolation=method)
+        self._views[person, place] = np.asarray(sized, np.uint8)
 
     def draw(self) -> Pixels:
         """Return the sheet, uint8 [h,w,3] BGR."""
         side = self.side
         gap, font = max(side // 16, 5), max(side // 8, 11)
         label = round(font * 13.5)
-        row_wide, row_high = label + PERSON_VIEWS * (side + gap) + gap, side + 2 * gap
+        shown = max(len(person.views) for person in self.people)
+        row_wide, row_high = label + shown * (side + gap) + gap, side + 2 * gap
         count = len(self.people)
         columns = max(round(math.sqrt(count * (row_high + gap) * _SHAPE / row_wide)), 1)
         lines = math.ceil(count / columns)
         head = font * 4
-        size = columns * (row_wide + gap) + gap, head + lines * (row_high + gap) + gap
+        size = max(columns * (row_wide + gap) + gap, 40 * font), head + lines * (row_high + gap) + gap
         image = Image.new('RGB', size, _PAPER)
         canvas = ImageDraw.Draw(image)
         self._draw_head(canvas, gap * 2, font, size[0])
@@ -111,8 +111,7 @@ class ContactSheet:
         if pixels is None:
             return
         side = self.side
-        x, y = corner[0] + (side - pixels.shape[1]) // 2, corner[1] + (side - pixels.shape[0]) // 2
-        image.paste(Image.fromarray(pixels), (x, y))
+        image.paste(Image.fromarray(pixels), corner)
         seconds = self.survey.seconds_at(view.frame)
         if seconds is not None:
             size = max(side // 11, 10)
