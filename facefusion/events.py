@@ -169,6 +169,13 @@ class ContentChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleFound:
+    """``faces`` has found the people of a target; docs/faces-command.md describes ``survey``."""
+
+    survey: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """A process has started a job with this number of steps."""
 
@@ -218,6 +225,7 @@ Event = (
     | RunFinished
     | RunFailed
     | ContentChecked
+    | PeopleFound
     | JobStarted
     | StepStarted
     | StepFinished

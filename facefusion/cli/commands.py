@@ -83,6 +83,7 @@ COMMANDS = {
     'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch, import, export and verify model files'),
     'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
+    'faces': Command('facefusion.cli.faces', 'find the people of an image or video', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),
 }

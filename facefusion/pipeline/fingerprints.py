@@ -18,7 +18,8 @@ import numpy as np
 import PIL
 
 from facefusion.errors import InputError, InternalError, MediaError
-from facefusion.faces.measurement_table import ALL
+from facefusion.faces.measurement_table import ALL, measurements_named
+from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
@@ -113,13 +114,8 @@ def fingerprint_run(
     models, label = inputs.models, settings[DisclosureOptions]
     font = label.disclosure_font if label.disclosure_label != 'none' else None
     reference = settings[ReferenceFaceOptions].reference_face
-    common = _analysis(plan, settings, inputs, providers)
-    analysis = canonical_digest({**common, 'measured': list(plan.measurements.names), 'watched': dict(screening[0])})
-    fuller = [
-        canonical_digest({**common, 'measured': names, 'finds_faces': True, 'watched': dict(each)})
-        for names in _names_with(plan.measurements.names)
-        for each in screening
-    ]
+    common = _analysis(plan.finds_faces, settings, inputs, providers)
+    analysis, fuller = _analysis_digests(common, plan.measurements, screening, models)
     rendered = {
         'version': RENDER_VERSION,
         'program': code_sha256(_RENDERING),
@@ -147,22 +143,64 @@ def fingerprint_run(
         'the invisible mark': mark,
         'the encoder or the frames': [rendered['timeline'], rendered['encoder'], rendered['segments']],
     }
-    others = tuple(digest for digest in fuller if digest != analysis)
-    return RunDigests(inputs.target, analysis, canonical_digest(rendered), others, parts)
+    return RunDigests(inputs.target, analysis, canonical_digest(rendered), fuller, parts)
 
 
-def _names_with(names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the names of all sets of measurements that contain ``names``, the smallest ones first."""
-    others = [name for name in ALL.names if name not in names]
+def fingerprint_survey(
+    measurements: Measurements,
+    settings: Settings,
+    inputs: InputDigests,
+    screening: Sequence[Mapping[str, Any]],
+    providers: Sequence[str],
+) -> RunDigests:
+    """Return the digests of an analysis of a clip without a run, whose chunks serve runs with the same settings.
+
+    ``screening`` is as in ``fingerprint_run``. There are no segments: the digest of the plan is that of the analysis.
+    """
+    common = _analysis(True, settings, inputs, providers)
+    analysis, fuller = _analysis_digests(common, measurements, screening, inputs.models)
+    return RunDigests(inputs.target, analysis, analysis, fuller)
+
+
+def _analysis_digests(
+    common: Mapping[str, Any],
+    measurements: Measurements,
+    screening: Sequence[Mapping[str, Any]],
+    models: Mapping[str, str],
+) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of an analysis, and those of larger analyses that contain it.
+
+    Larger analyses are left out if ``models`` lacks the digest of a network that measured more.
+    """
+
+    def digest(names: Sequence[str], others: Mapping[str, Any]) -> str:
+        networks = {name: models[name] for name in measurements_named(names).models}
+        return canonical_digest({**common, 'measured': list(names), 'networks': networks, **others})
+
+    analysis = digest(measurements.names, {'watched': dict(screening[0])})
+    fuller = (
+        digest(names, {'finds_faces': True, 'watched': dict(each)})
+        for names in _names_with(measurements.names, models)
+        for each in screening
+    )
+    return analysis, tuple(each for each in fuller if each != analysis)
+
+
+def _names_with(names: Sequence[str], models: Mapping[str, str]) -> Iterator[list[str]]:
+    """Yield the names of all sets of measurements that contain ``names``, the smallest ones first.
+
+    Measurements with a network that is not among ``models`` are only in sets where ``names`` has them.
+    """
+    others = [each.name for each in ALL.all if each.name not in names and models.keys() >= set(each.models)]
     for count in range(len(others) + 1):
         for added in combinations(others, count):
             yield [name for name in ALL.names if name in (*names, *added)]
 
 
-def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:
+def _analysis(finds_faces: bool, settings: Settings, inputs: InputDigests, providers: Sequence[str]) -> dict[str, Any]:
     """Return everything that decides the analysis of a video, except measurements and screening."""
     detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
-    models = (*detector_models(detector), *landmarker_models(landmarker), *plan.measurements.models)
+    models = (*detector_models(detector), *landmarker_models(landmarker))
     libraries = {'av': av, 'cv2': cv2, 'numpy': np, 'onnxruntime': onnxruntime, 'pillow': PIL}
     return {
         'version': ANALYSIS_VERSION,
@@ -175,7 +213,7 @@ def _analysis(plan: Plan, settings: Settings, inputs: InputDigests, providers: S
             info.key: getattr(group, info.key) for group in (detector, landmarker) for info in describe(type(group))
         },
         'most_faces': settings[FaceSelectorOptions].max_faces,
-        'finds_faces': plan.finds_faces,
+        'finds_faces': finds_faces,
         'models': {name: inputs.models.get(name) for name in models},
     }
 

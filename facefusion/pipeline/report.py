@@ -12,6 +12,7 @@ from facefusion.events import Message
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import landmark_box
 from facefusion.media.gaps import TimeGap
+from facefusion.pipeline.people_report import PeopleReport
 from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
 from facefusion.processors.registration import SMALLEST_FACE
 
@@ -21,7 +22,8 @@ class FaceReport:
     """Counts the faces of linked chunks.
 
     ``without`` are the frames without a face, ``damaged`` those that could not be decoded completely. ``gaps`` are the
-    gaps in the processed range. If ``finds_faces`` is False, the run detects no faces.
+    gaps in the processed range. If ``finds_faces`` is False, the run detects no faces. ``people`` counts the frames of
+    each person; None without a recogniser.
     """
 
     finds_faces: bool = True
@@ -34,6 +36,7 @@ class FaceReport:
     without: FrameRanges = field(default_factory=FrameRanges)
     damaged: FrameRanges = field(default_factory=FrameRanges)
     gaps: tuple[TimeGap, ...] = ()
+    people: PeopleReport | None = None
     tracks: set[int] = field(default_factory=set)
 
     def add(self, chunk: LinkedChunk) -> None:
@@ -75,7 +78,7 @@ class FaceReport:
             'frames_missing': sum(gap.missing for gap in self.gaps),
             'seconds_missing': [[round(gap.begin, 3), round(gap.end, 3)] for gap in self.gaps[:LISTED_RANGES]],
             'more_seconds_missing': max(len(self.gaps) - LISTED_RANGES, 0),
-        }
+        } | ({'people': self.people.as_record()} if self.people is not None else {})
 
     def message(self, changed_frames: int) -> Message:
         """Return the counts as one line of text; the processors changed ``changed_frames`` frames."""
@@ -85,7 +88,7 @@ class FaceReport:
             return Message('warn', 'run', f'{text}; no frame was changed: {advice}')
         if not self.finds_faces or self.processed or (changed_frames and not self.faces):
             return Message('info', 'run', text)
-        if self.faces:
+        if self.faces or self._are_people_left_alone:
             return Message('warn', 'run', text)
         advice = (
             'try --face-detector-size 1280x1280, --face-detector-angles 0 90 180 270, or a lower --face-detector-score'
@@ -101,10 +104,20 @@ class FaceReport:
         if self.damaged.count:
             are = 'is' if self.damaged.count == 1 else 'are'
             yield f'{_count(self.damaged.count, "frame")} of the target {are} damaged: {self.damaged.as_text()}'
+        people = self.people.as_text() if self.people is not None else ''
+        if people:
+            yield people
+
+    @property
+    def _are_people_left_alone(self) -> bool:
+        """Whether there are people, and the selector selected none of them."""
+        return self.people is not None and self.people.count > 0 and not self.faces
 
     def _processed_as_text(self, changed_frames: int) -> str:
         if not self.finds_faces or (changed_frames and not self.faces):
             return f'{_count(changed_frames, "frame")} {_were(changed_frames)} processed'
+        if self._are_people_left_alone:
+            return f'no face was selected in {_count(self.frames, "frame")}: nothing was processed'
         if not self.faces:
             return f'no face was found in {_count(self.frames, "frame")}: nothing was processed'
         if changed_frames > self.frames == 1:

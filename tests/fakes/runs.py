@@ -34,6 +34,7 @@ from facefusion.pipeline.run import execute
 from facefusion.pipeline.selection import Wanted
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.processor import Processor
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
@@ -70,7 +71,8 @@ def settings_of(target: Path, output: Path, *groups: object) -> Settings:
     from facefusion.cli.headless_run import GROUPS
 
     settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(output)))
-    settings = settings.replace(ProcessorsOptions(('face_debugger',)))
+    # The box needs no measurement of the faces.
+    settings = settings.replace(ProcessorsOptions(('face_debugger',))).replace(FaceDebuggerOptions(('bounding-box',)))
     for group in groups:
         settings = settings.replace(group)
     return settings

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from facefusion.options import option
 
-ITEMS = ('bounding-box', 'face-landmark-5', 'face-landmark-5/68', 'face-landmark-68', 'face-landmark-68/5', 'face-mask')
+SHAPES = (
+    'bounding-box',
+    'face-landmark-5',
+    'face-landmark-5/68',
+    'face-landmark-68',
+    'face-landmark-68/5',
+    'face-mask',
+)
+TEXTS = ('person', 'reference-distance', 'gender', 'age', 'face-detector-score', 'face-landmarker-score')
+ITEMS = SHAPES + TEXTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +25,7 @@ class FaceDebuggerOptions:
     face_debugger_items: tuple[str, ...] = option(
         'text',
         ('face-landmark-5/68', 'face-mask'),
-        'items to draw on each face',
+        'shapes to draw on each face, and facts to write beside it; unknown facts are left out',
         section='processors',
         is_list=True,
         choices=ITEMS,

@@ -1,8 +1,9 @@
-"""Draw box, landmarks and mask of each selected face.
+"""Draw box, landmarks and mask of each selected face, and write facts about it beside the box.
 
 Items, colours and sizes are those of FaceFusion 3.8 (peer-models.md section 12.10). All point sets come from one mesh:
 the items 5 and 5/68 show its five points, the items 68 and 68/5 show its 68-point subset. The mask item shows the
-contour of the selected masks; with the landmarks of the mesh, its outline limits the mask.
+contour of the selected masks; with the landmarks of the mesh, its outline limits the mask. The texts are in
+``captions``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import Frame, Window
 from facefusion.processors.face_crops import FaceCrop, face_crop
-from facefusion.processors.face_debugger.options import FaceDebuggerOptions
+from facefusion.processors.face_debugger.captions import Colour, caption, draw_caption, place_caption
+from facefusion.processors.face_debugger.options import SHAPES, FaceDebuggerOptions
 from facefusion.processors.face_debugger.registration import drawn_masks
 from facefusion.processors.face_masker import FaceMasker, prepare_masker
 from facefusion.processors.mask_requirements import masks_of_types
 from facefusion.processors.processor import FrameTask, ProcessorTools
 
-Colour = tuple[int, int, int]
 Pixels = npt.NDArray[np.uint8]
 
 RED: Colour = (0, 0, 255)
@@ -35,6 +36,7 @@ LIGHT_RED: Colour = (100, 100, 255)
 GREEN: Colour = (0, 255, 0)
 CYAN: Colour = (255, 255, 0)
 ORANGE: Colour = (0, 165, 255)
+WHITE: Colour = (255, 255, 255)
 MASK_TEMPLATE = 'arcface_128'
 MASK_SIZE = 512
 # Pixels of the mask above this value, of 255, are inside the contour.
@@ -42,7 +44,7 @@ MASK_THRESHOLD = 100
 
 
 class FaceDebugger:
-    """Draws the chosen items; points and outlines are orange on faces interpolated between two detections."""
+    """Draws the chosen items; all but the box are orange on faces interpolated between two detections."""
 
     name = 'face_debugger'
 
@@ -59,6 +61,9 @@ class FaceDebugger:
             contours = self._mask_contours(task)
             for face, found in zip(task.faces, contours, strict=True):
                 changed[number] |= self._draw(task.frame, face, found)
+            # Texts are above the shapes of all faces.
+            for face in task.faces:
+                changed[number] |= self._write(task.frame, face)
         return changed
 
     def _mask_contours(self, task: FrameTask) -> list[list[Ints]]:
@@ -70,6 +75,9 @@ class FaceDebugger:
         return [_contours(crop, mask) for crop, mask in zip(crops, masks, strict=True)]
 
     def _draw(self, frame: Frame, face: LinkedFace, contours: Sequence[Ints]) -> bool:
+        """Draw the shapes of a face; return whether there are any in the frame."""
+        if not set(self._items) & set(SHAPES):
+            return False
         size = min(max(round(frame.height / 270), 1), 10)
         corners = np.concatenate([np.reshape(face.box, (2, 2)), *contours])
         low, high = corners.min(0) - 2 * size - 2, corners.max(0) + 2 * size + 3
@@ -95,6 +103,19 @@ class FaceDebugger:
             if item in self._items:
                 _draw_dots(pixels, points, ORANGE if face.is_filled else colour, size)
         frame.write(window, pixels, before)
+        return True
+
+    def _write(self, frame: Frame, face: LinkedFace) -> bool:
+        """Write the caption of a face; return whether it has one and the face is in the frame."""
+        lines = caption(face, self._items)
+        x0, y0, x1, y1 = face.box.tolist()
+        if not lines or x1 <= 0 or y1 <= 0 or x0 >= frame.width or y0 >= frame.height:
+            return False
+        place = place_caption(lines, face.box, frame.width, frame.height)
+        before = frame.read(place.window)
+        pixels = np.ascontiguousarray(before.copy())
+        draw_caption(pixels, lines, place, ORANGE if face.is_filled else WHITE)
+        frame.write(place.window, pixels, before)
         return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facefusion.faces.masks.options import MASK_PREFERENCES, FaceMaskOptions, occluders
+from facefusion.faces.masks.options import MASK_PREFERENCES, FaceMaskOptions
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
 from facefusion.processors.registration import Registration
@@ -10,14 +10,10 @@ from facefusion.settings import Settings
 
 
 def drawn_masks(settings: Settings) -> tuple[str, ...]:
-    """Return the mask types that the debugger draws: the selected ones.
-
-    Occlusion is drawn only with a published occluder, because the mesh would have to measure the skin of every face.
-    """
+    """Return the mask types that the debugger draws: the selected ones."""
     if 'face-mask' not in settings[FaceDebuggerOptions].face_debugger_items:
         return ()
-    options = settings[FaceMaskOptions]
-    return tuple(kind for kind in options.face_mask_types if kind != 'occlusion' or occluders(options))
+    return settings[FaceMaskOptions].face_mask_types
 
 
 FACE_DEBUGGER = Registration(

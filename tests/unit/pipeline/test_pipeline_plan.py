@@ -20,6 +20,7 @@ from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.safety.voters import Voters
@@ -132,6 +133,8 @@ def test_planning_writes_nothing(files):
 def test_skin_is_measured_when_a_processor_needs_it(files):
     assert make_plan(settings(files), 2).measurements.names == ('skin',)
     chosen = settings(files, sources=()).replace(ProcessorsOptions(('face_debugger',)))
+    assert make_plan(chosen, 2).measurements.names == ('skin',)
+    chosen = chosen.replace(FaceDebuggerOptions(('bounding-box',)))
     assert make_plan(chosen, 2).measurements.names == ()
 
 

@@ -105,7 +105,12 @@ def test_a_processor_must_report_on_every_frame():
 def test_the_chain_of_a_plan_has_its_processors_in_order(tmp_path):
     target = tmp_path / 'target.png'
     write_image(PixelFrame(np.zeros((48, 64, 3), np.uint8)), target, 'png', 100, silent)
-    plan = plan_pass(target, tmp_path / 'out.png', processors=('face_debugger', 'face_debugger'))
+    plan = plan_pass(
+        target,
+        tmp_path / 'out.png',
+        processors=('face_debugger', 'face_debugger'),
+        face_debugger_items=('bounding-box',),
+    )
     tools = ProcessorTools(
         Settings([FaceDebuggerOptions(), FaceMaskOptions(), FaceLandmarkerOptions()]),
         (),

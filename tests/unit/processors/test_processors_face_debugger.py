@@ -6,18 +6,22 @@ from fakes.face_chunks import face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facefusion.faces.attributes import GENDERS
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.landmarks.subsets import five_points, sixty_eight_points
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.role import FaceRole
 from facefusion.faces.topology import OVAL
 from facefusion.media.frame import PixelFrame
-from facefusion.processors.face_debugger.options import ITEMS, FaceDebuggerOptions
+from facefusion.processors.face_debugger.captions import caption, place_caption
+from facefusion.processors.face_debugger.options import ITEMS, TEXTS, FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import (
     CYAN,
     GREEN,
     LIGHT_RED,
     ORANGE,
     RED,
+    WHITE,
     FaceDebugger,
 )
 from facefusion.processors.face_masker import FaceMasker
@@ -66,6 +70,12 @@ def test_every_item_is_drawn():
         'face-landmark-68',
         'face-landmark-68/5',
         'face-mask',
+        'person',
+        'reference-distance',
+        'gender',
+        'age',
+        'face-detector-score',
+        'face-landmarker-score',
     }
     # The dots are drawn over the outline, so only the topmost item is visible.
     assert {RED, LIGHT_RED, CYAN} <= colours_of(drawn(ITEMS))
@@ -144,3 +154,55 @@ def test_lines_grow_with_the_picture():
     small, large = drawn(['bounding-box']), drawn(['bounding-box'], face_at(2000, 1500, 600), size=(4000, 3000))
     row = np.flatnonzero((small.pixels[150] != GREY).any(1)), np.flatnonzero((large.pixels[1500] != GREY).any(1))
     assert len(row[1]) > 5 * len(row[0])
+
+
+ROLE = FaceRole(3, 0, 0, 0.234, 1, 3)
+
+
+def test_the_texts_are_the_known_facts_about_a_face():
+    face = LinkedFace(0, PLACE, 0.931, presence=0.987, role=ROLE)
+    assert caption(face, TEXTS) == [
+        'person 3',
+        'distance 0.23',
+        GENDERS[1],
+        '20-29',
+        'detector 0.93',
+        'landmarker 0.99',
+    ]
+    assert caption(face, ('face-mask', 'age')) == ['20-29']
+
+
+def test_unknown_facts_are_left_out():
+    assert caption(LinkedFace(0, PLACE, 0.9), TEXTS) == ['detector 0.90', 'landmarker 1.00']
+    assert caption(LinkedFace(0, PLACE, 0.9, role=FaceRole(0)), TEXTS)[0] == 'person 0'
+    frame = PixelFrame(np.full((300, 400, 3), GREY, np.uint8))
+    assert debugger('gender').process((FrameTask(frame, (LinkedFace(0, PLACE, 0.9),)),)) == [False]
+    assert not frame.is_touched
+
+
+@pytest.mark.parametrize('shade', [0, 128, 255])
+@pytest.mark.parametrize(('filled', 'colour'), [(False, WHITE), (True, ORANGE)])
+def test_a_text_is_light_on_a_dark_outline_on_any_picture(shade, filled, colour):
+    frame = PixelFrame(np.full((300, 400, 3), shade, np.uint8))
+    face = LinkedFace(0, PLACE, 0.9, is_filled=filled, role=ROLE)
+    assert debugger('person', 'gender').process((FrameTask(frame, (face,)),)) == [True]
+    place = place_caption(caption(face, ('person', 'gender')), face.box, 400, 300).window
+    text = frame.pixels[place.y0 : place.y1, place.x0 : place.x1]
+    assert (text == colour).all(-1).sum() > 60 and (text < 60).all(-1).sum() > 250
+
+
+@given(st.floats(-50, 700), st.floats(-50, 500), st.floats(5, 200), st.integers(24, 640), st.integers(24, 480))
+@settings(max_examples=60)
+def test_a_text_stays_inside_the_frame(x, y, size, width, height):
+    box = np.array([x - size, y - size, x + size, y + size], np.float32)
+    window = place_caption(['person 3', 'landmarker 0.98'], box, width, height).window
+    assert window.x0 >= 0 and window.y0 >= 0 and window.x1 <= width and window.y1 <= height and not window.is_empty
+
+
+def test_a_text_is_beside_the_box_and_as_large_as_the_face_allows():
+    lines = ['person 3', 'distance 0.23']
+    large = place_caption(lines, np.array([100, 100, 500, 700], np.float32), 1920, 1080)
+    small = place_caption(lines, np.array([100, 100, 140, 150], np.float32), 1920, 1080)
+    at_edge = place_caption(lines, np.array([1700, 100, 1900, 400], np.float32), 1920, 1080)
+    assert large.window.x0 > 500 and small.window.x0 > 140 and at_edge.window.x1 < 1700
+    assert large.size > 3 * small.size
