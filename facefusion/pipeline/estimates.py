@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from facefusion.media.audio_mix import mix_size
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import EncoderSettings, meant_encoder
 from facefusion.media.encoder_room import frames_held
@@ -95,9 +97,9 @@ def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
     return int(encoder.width * encoder.height * frames * ENCODED_BYTES * 2**finer)
 
 
-def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
+def work_bytes(frames: int, encoded: int, sounds: Sequence[SoundInfo] = ()) -> int:
     """Return the size of the work files of a clip; ``encoded`` is the size of its encoded frames."""
-    return frames * FACE_BYTES + encoded + (extraction_size(sound) if sound is not None else 0)
+    return frames * FACE_BYTES + encoded + sum(map(extraction_size, sounds)) + mix_size(sounds)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:

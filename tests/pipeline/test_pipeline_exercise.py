@@ -184,7 +184,7 @@ def voice(tmp_path, monkeypatch):
     """Two seconds of a tone at 16 kHz that rises from silence to full loudness; it passes the extractor unchanged."""
     monkeypatch.setattr(
         'facefusion.pipeline.prepare.extract_voice',
-        lambda sound, folder, extractor, sessions, stop: write_voice(sound, folder / 'voice.npy', stop=stop),
+        lambda sound, folder, extractor, sessions, stop, number: write_voice(sound, folder / 'voice.npy', stop=stop),
     )
     path = tmp_path / 'voice.wav'
     with av.open(str(path), 'w') as output:

@@ -120,11 +120,11 @@ def test_the_clip_covers_the_fields_of_the_record(planned):
 
 
 def test_a_sound_comes_back_with_a_new_stamp(planned, folder):
-    plan = replace(planned(), sound=probe_sound(folder / 'clip.mkv'))
+    plan = replace(planned(), sounds=(probe_sound(folder / 'clip.mkv'),))
     again = plan_from_record(through_json(plan))
     assert_same(plan, again)
-    check_unchanged(again.sound)
-    assert again.sound.stamp is not again.target.stamp
+    check_unchanged(again.sounds[0])
+    assert again.sounds[0].stamp is not again.target.stamp
 
 
 def test_a_target_comes_back_with_a_new_stamp(planned, folder):
