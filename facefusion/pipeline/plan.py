@@ -32,6 +32,7 @@ from facefusion.media.side_streams import ExtrasPlan, plan_extras
 from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
 from facefusion.pipeline.estimates import (
+    SOURCE_BYTES,
     MediaSize,
     encoded_bytes,
     fitted_memory,
@@ -231,8 +232,11 @@ def make_plan(
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
     models = _models(settings, cast, chain, needed, voters)
-    voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sounds else 0
-    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
+    others = {
+        'voice extraction': extraction_memory(settings[VoiceExtractorOptions]) if sounds else 0,
+        'further source faces': SOURCE_BYTES * max(len(cast.images) - 1, 0),
+    }
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), others)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
