@@ -44,6 +44,7 @@ from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.render import LinkedFaces
 from facefusion.pipeline.selection import Selector, Wanted
 from facefusion.pipeline.tracking import Tracker
+from facefusion.processors.cast import Cast
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
 from facefusion.processors.face_swapper.models import MESH_WARP
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
@@ -100,7 +101,10 @@ class Studio:
 
     def prepare(self, sources: Sequence[Path]) -> Chain:
         """Return the face swapper for source images that show one person. Raises NoFaceError, MediaError."""
-        tools = ProcessorTools(self._settings, tuple(sources), self._sessions, self.analyser, self._meter, silent)
+        cast = Cast((tuple(sources),))
+        tools = ProcessorTools(
+            self._settings, cast.images[0], self._sessions, self.analyser, self._meter, silent, cast=cast
+        )
         return Chain(((self._swapper.prepare(tools), self._requirements),))
 
     def enhancer(self, model: str) -> Chain:

@@ -44,7 +44,7 @@ class AudioPlan:
     """The tracks of the output and their time range ``span``; ``volume`` is a factor.
 
     ``remarks`` state the decisions with their reasons, and the losses. ``path`` is the file that the tracks come from
-    (None: the target).
+    (None: the target). If ``mixed`` names files, the only track comes from the mix of their audio (``audio_mix``).
     """
 
     tracks: tuple[AudioTrack, ...]
@@ -52,6 +52,7 @@ class AudioPlan:
     volume: float
     remarks: tuple[str, ...]
     path: Path | None = None
+    mixed: tuple[Path, ...] = ()
 
     @property
     def mode(self) -> Literal['none', 'copy', 'encode']:
@@ -72,6 +73,7 @@ class AudioPlan:
             'volume': self.volume,
             'remarks': list(self.remarks),
             'path': None if self.path is None else str(self.path),
+            'mixed': [str(path) for path in self.mixed],
         }
 
     @classmethod
@@ -82,10 +84,9 @@ class AudioPlan:
             None if record.get(name) is None else Fraction(record[name]) for name in ('begin', 'end', 'until')
         )
         span = AudioRange(Fraction(record['origin']), begin, end, record.get('has_times', True), until)
-        path = record.get('path')
-        return cls(
-            tuple(tracks), span, record['volume'], tuple(record['remarks']), None if path is None else Path(path)
-        )
+        path = None if record.get('path') is None else Path(record['path'])
+        mixed = tuple(Path(each) for each in record.get('mixed', ()))
+        return cls(tuple(tracks), span, record['volume'], tuple(record['remarks']), path, mixed)
 
 
 def plan_audio(
@@ -99,9 +100,8 @@ def plan_audio(
     extension = extension.lower()
     volume = options.output_audio_volume / 100
     if sound is not None:
-        source_audio = _InputAudio(
-            sound.path, sound.content, (sound.audio,), _span_of_sound(sound, timeline, extension), True
-        )
+        span = span_of_sound(sound.origin, sound.duration, timeline, extension)
+        source_audio = _InputAudio(sound.path, sound.content, (sound.audio,), span, True)
     elif isinstance(info, VideoInfo):
         span = _span(info, timeline, container_of(extension))
         source_audio = _InputAudio(info.path, info.content, info.audio, span)
@@ -111,7 +111,10 @@ def plan_audio(
     has_audio = volume > 0 and source_audio.streams
     tracks = _plan_tracks(source_audio, options, extension, remarks) if has_audio else ()
     if tracks and sound is not None:
-        remarks += _remarks_on_sound(info, sound, timeline)
+        remarks += sound.remarks
+        if isinstance(info, VideoInfo) and info.audio and info.path != sound.path:
+            remarks.append(f'the audio of {info.path.name} is replaced by the audio of {sound.path.name}')
+        remarks += remarks_on_length(timeline, sound.path.name, sound.duration)
     elif tracks and isinstance(info, VideoInfo) and not timeline.is_trimmed:
         remarks += _losses_at_ends(info, source_audio.span, extension)
     path = None if sound is None else sound.path
@@ -143,7 +146,7 @@ def _plan_tracks(
                 continue
             name = f'the audio of {source_audio.path.name}' if source_audio.is_other else f'audio stream {number}'
             encoder = _encoder_for(audio, source_audio, stream, options, extension, remarks)
-            track = _track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
+            track = encoded_track(audio, encoder, options.output_audio_quality, extension, is_deep(stream))
             if encoder:
                 track = settle_track(track, extension)
                 remarks += losses(name, stream, track, extension, options.output_audio_encoder)
@@ -168,31 +171,32 @@ def _span(info: VideoInfo, timeline: Timeline, container: Container) -> AudioRan
     )
 
 
-def _span_of_sound(sound: SoundInfo, timeline: Timeline, extension: str) -> AudioRange:
-    """Return the range of the sound from its time 0, placed at the first frame, to the end of the last frame."""
+def span_of_sound(origin: Fraction, duration: Fraction, timeline: Timeline, extension: str) -> AudioRange:
+    """Return the range of a sound from its time ``origin``, placed at the first frame, to the end of the last frame.
+
+    ``duration``: that of the sound, in seconds.
+    """
     container = container_of(extension)
     places = timeline
     if not container.has_times:
         rate = timeline.steady_rate(container.has_gaps)
         places = timeline.counted(rate, container.has_gaps) if rate else timeline
     late, length = places.begin - places.origin, places.end - places.begin
-    end = sound.origin + length if container.ends_together or sound.duration > length else None
+    end = origin + length if container.ends_together or duration > length else None
     # A cut at the beginning would lose audio in a container that cannot hide the decoder's lead-in.
     is_cut = not container.has_times or (end is not None and extension in BOXED)
-    begin = sound.origin if is_cut else None
+    begin = origin if is_cut else None
     until = late + length if container.ends_together else None
-    return AudioRange(sound.origin - late, begin, end, container.has_times, until)
+    return AudioRange(origin - late, begin, end, container.has_times, until)
 
 
-def _remarks_on_sound(info: MediaInfo, sound: SoundInfo, timeline: Timeline) -> Iterator[str]:
-    yield from sound.remarks
-    if isinstance(info, VideoInfo) and info.audio and info.path != sound.path:
-        yield f'the audio of {info.path.name} is replaced by the audio of {sound.path.name}'
-    longer = float(sound.duration - (timeline.end - timeline.begin))
+def remarks_on_length(timeline: Timeline, name: str, duration: Fraction) -> Iterator[str]:
+    """Yield a remark if the sound ``name`` of ``duration`` seconds is longer or shorter than the output."""
+    longer = float(duration - (timeline.end - timeline.begin))
     if longer > UNHEARD:
-        yield f'{sound.path.name} is longer than the output: its last {longer:.2f} seconds are left out'
+        yield f'{name} is longer than the output: its last {longer:.2f} seconds are left out'
     elif longer < -UNHEARD:
-        yield f'{sound.path.name} is shorter than the output: the last {-longer:.2f} seconds are silent'
+        yield f'{name} is shorter than the output: the last {-longer:.2f} seconds are silent'
 
 
 def _losses_at_ends(info: VideoInfo, span: AudioRange, extension: str) -> Iterator[str]:
@@ -257,6 +261,11 @@ def _encoder_for(
             how = 'gaps filled' if source_audio.span.begin is None else 'so that it begins with the video'
             remarks.append(f'{name} stores no audio times: {audio.codec} audio is encoded as {encoder}, {how}')
         return encoder
+    return chosen_encoder(asked, extension, remarks)
+
+
+def chosen_encoder(asked: str, extension: str, remarks: list[str]) -> str:
+    """Return the encoder for a named ``--output-audio-encoder``. Raises UsageError encoder-container."""
     if extension == '.mov' and asked in _REPLACED_IN_MOV:
         remarks.append(f'mov does not support {asked} audio: aac is used')
         return 'aac'
@@ -314,7 +323,11 @@ def _starts_right(audio: AudioInfo, source_audio: _InputAudio) -> bool:
     return span.begin is None and start == span.origin
 
 
-def _track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep: bool) -> AudioTrack:
+def encoded_track(audio: AudioInfo, encoder: str, quality: int, extension: str, is_deep: bool) -> AudioTrack:
+    """Return the track for the encoder ('': copied) at ``--output-audio-quality``.
+
+    ``is_deep``: whether the samples have more than 16 bits.
+    """
     rate, bit_rate = audio.rate, 0
     options: dict[str, str] = {}
     # Encoders require channel positions.

@@ -173,6 +173,18 @@ def resampled(pieces: Iterable[Piece], rate: int) -> Iterator[tuple[int, Samples
         yield run.finish()
 
 
+def without_gaps(blocks: Iterable[tuple[int, Samples]]) -> Iterator[Samples]:
+    """Yield the samples of ``resampled`` from position 0, with silence in the gaps."""
+    written = 0
+    for start, samples in blocks:
+        while written < start:
+            silence = np.zeros((min(start - written, _BLOCK), *samples.shape[1:]), np.float32)
+            written += len(silence)
+            yield silence
+        written += len(samples)
+        yield samples
+
+
 class _GaplessSpan:
     """A resampler of audio without gaps; ``push`` and ``finish`` return the first sample's position and the samples.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from facefusion.media.audio_mix import mix_size
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.encoder import EncoderSettings, meant_encoder
 from facefusion.media.encoder_room import frames_held
@@ -22,6 +24,8 @@ from facefusion.voice.extraction import extraction_size
 
 # Bytes on disk per face and frame, for the analysed and the linked record together.
 FACE_BYTES = 36_000
+# Bytes in memory of the source of a further person: the texture of mesh_warp with its smaller sizes, measured.
+SOURCE_BYTES = 5_200_000
 # Bytes per pixel of x264 at quality 80 (crf 10); the demo has 0.032. Six more crf steps halve the size (a rule of
 # x264).
 ENCODED_BYTES = 0.06
@@ -50,17 +54,17 @@ class MediaSize:
 
 
 def fitted_memory(
-    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, voice_bytes: int = 0
+    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, others: Mapping[str, int] | None = None
 ) -> tuple[int, dict[str, int]]:
     """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
 
-    ``weight_bytes`` is the size of the weights of the published models, ``voice_bytes`` the memory to extract a voice.
+    ``weight_bytes`` is the size of the weights of the published models, ``others`` are further parts.
     """
     while True:
         at_once = workers if size.is_video else 1
         parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
         parts |= {'work on frames': size.working * at_once} if size.working else {}
-        parts |= {'voice extraction': voice_bytes} if voice_bytes else {}
+        parts |= {name: each for name, each in (others or {}).items() if each}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
         allowed += [lowest[0]] if lowest is not None else []
@@ -95,9 +99,9 @@ def encoded_bytes(encoder: EncoderSettings, frames: int, quality: float) -> int:
     return int(encoder.width * encoder.height * frames * ENCODED_BYTES * 2**finer)
 
 
-def work_bytes(frames: int, encoded: int, sound: SoundInfo | None) -> int:
+def work_bytes(frames: int, encoded: int, sounds: Sequence[SoundInfo] = ()) -> int:
     """Return the size of the work files of a clip; ``encoded`` is the size of its encoded frames."""
-    return frames * FACE_BYTES + encoded + (extraction_size(sound) if sound is not None else 0)
+    return frames * FACE_BYTES + encoded + sum(map(extraction_size, sounds)) + mix_size(sounds)
 
 
 def output_bytes(size: MediaSize, encoded: int) -> int:

@@ -10,30 +10,29 @@ from typing import Any, NamedTuple
 
 from facefusion.errors import InternalError, UsageError
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
-from facefusion.faces.face_map import parse_face_map
 from facefusion.faces.measurement_table import measurements_named
 from facefusion.faces.measurement_types import Measurements
 from facefusion.faces.options import (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
-    ReferenceFaceOptions,
     detector_models,
     landmarker_models,
     sizes_of,
 )
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
+from facefusion.media.audio_mix import mix_duration, plan_mix
 from facefusion.media.containers import check_alpha
 from facefusion.media.encoder import EncoderSettings, Picture, choose_encoder
 from facefusion.media.info import ImageInfo, MediaInfo, VideoInfo
-from facefusion.media.kinds import find_kind, images_of
 from facefusion.media.options import OutputOptions, TrimOptions
 from facefusion.media.planes import scaled_size
 from facefusion.media.probe import probe
 from facefusion.media.side_streams import ExtrasPlan, plan_extras
-from facefusion.media.sound import SoundInfo, probe_sound
+from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
 from facefusion.pipeline.estimates import (
+    SOURCE_BYTES,
     MediaSize,
     encoded_bytes,
     fitted_memory,
@@ -42,10 +41,11 @@ from facefusion.pipeline.estimates import (
 )
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.output import check_opaque_format, check_output, check_picture_size
+from facefusion.pipeline.plan_sources import SourceUsers, find_cast, find_sounds
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
 from facefusion.pipeline.selection_requirements import check_selection, selection_measurements, selection_models
-from facefusion.processors.cast import NO_CAST, Cast, make_cast
+from facefusion.processors.cast import NO_CAST, Cast
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
 from facefusion.safety.voters import GATE_MODELS, ONLY_EMBEDDED, Voters
@@ -98,10 +98,10 @@ class Plan:
     ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both depend
     on the machine, and neither changes a pixel. ``processed_size`` is the width and height after the processors,
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
-    call of a network. ``models`` are the catalogue ids of all networks. ``sound`` is the source whose audio the
-    processors use and the output contains; an image target is shown for the duration of that audio. ``cast`` has the
-    sources of each person. ``selecting`` are the names of the measurements that the
-    face selector reads.
+    call of a network. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose
+    audio the processors use and whose mix the output contains; an image target is shown for the duration of the longest
+    one. ``cast`` has the sources of each person. ``selecting`` are the names of the measurements that the face selector
+    reads.
     """
 
     target: MediaInfo
@@ -118,7 +118,7 @@ class Plan:
     workers: int = 1
     batch: int = 1
     processed_size: tuple[int, int] = (0, 0)
-    sound: SoundInfo | None = None
+    sounds: tuple[SoundInfo, ...] = ()
     cast: Cast = NO_CAST
     selecting: tuple[str, ...] = ()
 
@@ -222,13 +222,13 @@ def make_plan(
     needed = joined(processor.requirements for processor in chain)
     if needed.faces or needed.source_faces:
         _check_detector_size(settings[FaceDetectorOptions])
-    sound = _find_sound(sources, chain, flag) if needed.source_audio else None
-    family = _family(settings, target, sound)
-    _check_sources(sources, chain)
-    mapped = parse_face_map(face_map) if (face_map := settings[ReferenceFaceOptions].face_map) is not None else ()
-    check_selection(settings, target, mapped)
+    users = _source_users(chain)
+    cast = find_cast(settings, sources, users)
+    sounds = find_sounds(cast, sources, users, flag)
+    family = _family(settings, target, sounds)
+    check_selection(settings, target, cast)
     selecting = selection_measurements(settings, target) if needed.faces else ()
-    becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sound else ''
+    becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sounds else ''
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':
         check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
@@ -236,13 +236,16 @@ def make_plan(
     processed, working = _processed_size(settings, target)
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
-    models = _models(settings, sources, chain, {*needed.measurements, *selecting}, voters)
-    voice_bytes = extraction_memory(settings[VoiceExtractorOptions]) if sound is not None else 0
-    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), voice_bytes)
+    models = _models(settings, cast, chain, {*needed.measurements, *selecting}, voters)
+    others = {
+        'voice extraction': extraction_memory(settings[VoiceExtractorOptions]) if sounds else 0,
+        'further source faces': SOURCE_BYTES * max(len(cast.images) - 1, 0),
+    }
+    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), others)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
-    video = _plan_video(target, sound, settings, output, picture, segment_frames) if family == 'video' else None
+    video = _plan_video(target, sounds, settings, output, picture, segment_frames) if family == 'video' else None
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     frames = video.timeline.frame_count if video is not None else 0
@@ -256,20 +259,26 @@ def make_plan(
         settings=settings.as_record(),
         video=video,
         memory=sum(memory_parts.values()),
-        work_space=work_bytes(frames, encoded, sound),
+        work_space=work_bytes(frames, encoded, sounds),
         output_space=output_bytes(size, encoded),
         memory_parts=memory_parts,
         workers=workers,
         processed_size=processed,
-        sound=sound,
-        cast=make_cast(sources, mapped, needed.source_audio),
+        sounds=sounds,
+        cast=cast,
         selecting=selecting,
     )
 
 
-def _family(settings: Settings, target: MediaInfo, sound: SoundInfo | None) -> str:
+def _source_users(chain: tuple[PlannedProcessor, ...]) -> SourceUsers:
+    faces = [each.name for each in chain if each.requirements.source_faces]
+    audio = [each.name for each in chain if each.requirements.source_audio]
+    return SourceUsers(', '.join(faces), ', '.join(audio))
+
+
+def _family(settings: Settings, target: MediaInfo, sounds: tuple[SoundInfo, ...]) -> str:
     """Return the kind of the output, 'image' or 'video'. Raises UsageError workflow-mode."""
-    family = 'image' if isinstance(target, ImageInfo) and sound is None else 'video'
+    family = 'image' if isinstance(target, ImageInfo) and not sounds else 'video'
     mode = settings[WorkflowOptions].workflow_mode
     if mode not in ('auto', f'image-to-{family}'):
         raise UsageError(
@@ -313,7 +322,7 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
 
 def _models(
     settings: Settings,
-    sources: tuple[Path, ...],
+    cast: Cast,
     chain: tuple[PlannedProcessor, ...],
     measured: Collection[str],
     voters: Voters,
@@ -323,8 +332,8 @@ def _models(
         models += detector_models(settings[FaceDetectorOptions])
         models += landmarker_models(settings[FaceLandmarkerOptions])
     models += voters.models
-    # The embedder checks that several sources show one person.
-    if needed.mesh and needed.source_faces and len(images_of(sources)) > 1:
+    # The embedder checks that the images of a group show one person.
+    if needed.mesh and needed.source_faces and any(len(group) > 1 for group in cast.images):
         models.append(EMBEDDER)
     models += measurements_named(measured).models
     models += selection_models(settings) if needed.faces else ()
@@ -345,47 +354,6 @@ def _check_detector_size(options: FaceDetectorOptions) -> None:
         )
 
 
-def _check_sources(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...]) -> None:
-    uses_audio = any(processor.requirements.source_audio for processor in chain)
-    kinds = [find_kind(source, takes_audio=uses_audio) for source in sources]
-    users = ', '.join(processor.name for processor in chain if processor.requirements.source_faces)
-    if not users:
-        return
-    for source, kind in zip(sources, kinds, strict=True):
-        if kind.family != 'image' and not uses_audio:
-            raise UsageError(
-                'source-kind',
-                f'{users} needs images as sources, and {source} is not an image',
-                cause=f'its content is {kind.family} ({kind.name})',
-                hint='use a jpg, png, webp, bmp or tiff',
-            )
-    if not any(kind.family == 'image' for kind in kinds):
-        raise UsageError(
-            'source-missing', f'{users} needs an image of a face as a source', hint='add -s/--source-paths PATH'
-        )
-
-
-def _find_sound(sources: tuple[Path, ...], chain: tuple[PlannedProcessor, ...], flag: StopFlag | None) -> SoundInfo:
-    """Return the first source that is not an image, for its audio. Raises UsageError source-audio-missing."""
-    recordings = [source for source in sources if find_kind(source, takes_audio=True).family != 'image']
-    if recordings:
-        first, *others = recordings
-        sound = probe_sound(first, flag)
-        ignored = tuple(f'the audio of {each.name} is ignored: {first.name} is the voice' for each in others)
-        return replace(sound, remarks=(*sound.remarks, *ignored))
-    users = ', '.join(processor.name for processor in chain if processor.requirements.source_audio)
-    raise UsageError(
-        'source-audio-missing',
-        f'{users} needs a source with audio',
-        cause=f'{_listed(sources)} an image' if sources else '',
-        hint='add a wav, mp3, m4a, flac, ogg, opus or a video with -s/--source-paths',
-    )
-
-
-def _listed(sources: tuple[Path, ...]) -> str:
-    return f'each of {len(sources)} sources is' if len(sources) > 1 else f'{sources[0].name} is'
-
-
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
     """Return spans that cover start .. stop, cut at the multiples of ``length``."""
     cuts = [start, *range((start // length + 1) * length, stop, length), stop]
@@ -394,7 +362,7 @@ def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
 
 def _plan_video(
     target: MediaInfo,
-    sound: SoundInfo | None,
+    sounds: tuple[SoundInfo, ...],
     settings: Settings,
     output: Path,
     picture: Picture,
@@ -403,16 +371,20 @@ def _plan_video(
     options, trim, extension = settings[OutputOptions], settings[TrimOptions], output.suffix.lower()
     if isinstance(target, VideoInfo):
         timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
-    elif sound is not None:
-        timeline = still_timeline(sound.duration, options.output_video_fps)
+    elif sounds:
+        timeline = still_timeline(mix_duration(sounds), options.output_video_fps)
     else:
         raise InternalError('plan-inconsistent', 'an image without audio has no duration')
+    if len(sounds) > 1:
+        audio = plan_mix(target, timeline, options, extension, sounds)
+    else:
+        audio = plan_audio(target, timeline, options, extension, sounds[0] if sounds else None)
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
         segments=grid(0, timeline.frame_count, segment_frames),
         encoder=choose_encoder(target, options, extension, timeline, picture),
-        audio=plan_audio(target, timeline, options, extension, sound),
+        audio=audio,
         extras=plan_extras(target, timeline, extension),
     )
 

@@ -46,10 +46,13 @@ def plan_from_record(record: Mapping[str, Any]) -> Plan:
         }
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise _unreadable(str(error)) from error
-    for name in ('target', 'sound'):
-        if values[name] is not None:
-            values[name] = replace(values[name], stamp=FileStamp(values[name].path.stat()))
+    values['target'] = _stamped(values['target'])
+    values['sounds'] = tuple(map(_stamped, values['sounds']))
     return Plan(**values)
+
+
+def _stamped(file: Any) -> Any:
+    return replace(file, stamp=FileStamp(file.path.stat()))
 
 
 def _as_plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ class PreparedRun:
     faces: FaceTools
     chain: Chain
     wanted: Wanted
-    voice: Voice | None = None
+    voices: tuple[Voice, ...] = ()
 
     def changes(self, faces: Sequence[LinkedFace]) -> bool:
         """Whether any processor will alter a frame with these faces."""
@@ -61,7 +61,7 @@ def prepare_run(
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
     plan, settings = context.plan, context.settings
-    voice = _extracted(context, work) if work is not None else None
+    voices = _extracted(context, work) if work is not None else ()
     analyser = FaceFinder()
     if plan.finds_faces:
         analyser = make_analyser(
@@ -81,7 +81,7 @@ def prepare_run(
         meter=meter,
         emit=context.emit,
         batch=plan.batch,
-        voice=voice,
+        voices=voices,
         flag=context.flag,
         threads=plan.workers if plan.video is None else 1,
         cast=plan.cast,
@@ -95,19 +95,21 @@ def prepare_run(
         faces=FaceTools(analyser, meters),
         wanted=find_wanted(context, analyser),
         chain=prepare_chain(plan, tools),
-        voice=voice,
+        voices=voices,
     )
 
 
-def _extracted(context: RunContext, work: WorkFolder) -> Voice | None:
-    """Return the voice for processors from the work folder; None without a source of audio."""
-    sound = context.plan.sound
-    if sound is None:
-        return None
+def _extracted(context: RunContext, work: WorkFolder) -> tuple[Voice, ...]:
+    """Return the voices for processors from the work folder."""
+    plan = context.plan
     extractor = extractor_of(context.settings[VoiceExtractorOptions])
     # The detector is too small for several threads.
-    sessions = context.sessions if extractor == BAND else context.sessions.at(context.plan.workers)
-    voice = extract_voice(sound, work.path, extractor, sessions, context.flag)
-    if is_silent(voice):
-        context.emit(Message('warn', 'run', f'no speech was found in {sound.path.name}: mouths stay closed'))
-    return voice
+    sessions = context.sessions if extractor == BAND else context.sessions.at(plan.workers)
+    voices = []
+    for number, sound in enumerate(plan.sounds):
+        voice = extract_voice(sound, work.path, extractor, sessions, context.flag, number)
+        if is_silent(voice):
+            name = f'{sound.path.name}{plan.cast.users_of_voice(number)}'
+            context.emit(Message('warn', 'run', f'no speech was found in {name}: mouths stay closed'))
+        voices.append(voice)
+    return tuple(voices)

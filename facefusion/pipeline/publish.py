@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facefusion.events import Emit, Message
+from facefusion.media.audio_mix import write_mix
 from facefusion.media.concat import concat_clips
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called, publish, second_name, write_failure
@@ -53,16 +54,28 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
 def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFlag) -> None:
     """Join the segments with the target's times, audio, subtitles and metadata into the file ``part``.
 
-    Emits a warning for each loss that the plan could not foresee. Raises the errors of ``join_segments``, and
-    MediaError media-changed when the file of the audio has changed since it was probed.
+    Several voices are mixed into a file next to ``part``, which is removed. Emits a warning for each loss that the plan
+    could not foresee. Raises the errors of ``join_segments`` and ``write_mix``, and MediaError media-changed when the
+    file of an audio has changed since it was probed.
     """
-    audio_file = plan.sound or plan.target
-    check_unchanged(audio_file, flag)
-    with called(plan.output.name, part):
-        lost = join_segments(joining, part, flag)
-    check_unchanged(audio_file, flag)
+    audio_files = plan.sounds or (plan.target,)
+    for file in audio_files:
+        check_unchanged(file, flag)
+    mix = part.with_suffix('.wav')
+    try:
+        if joining.audio.mixed:
+            for text in write_mix(plan.sounds, mix, joining.audio.volume, flag):
+                emit(Message('warn', 'publish', text))
+            joining = replace(joining, audio=replace(joining.audio, path=mix, volume=1.0))
+        with called(plan.output.name, part):
+            lost = join_segments(joining, part, flag)
+    finally:
+        mix.unlink(missing_ok=True)
+    for file in audio_files:
+        check_unchanged(file, flag)
+    name = 'the mix of the voices' if joining.audio.mixed else audio_files[0].path.name
     for text in lost:
-        emit(Message('warn', 'publish', f'{audio_file.path.name}: {text}'))
+        emit(Message('warn', 'publish', f'{name}: {text}'))
 
 
 def publish_file(unsigned: Path, publication: Publication) -> Signed:

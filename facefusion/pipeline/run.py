@@ -74,8 +74,8 @@ def execute(run: PreparedRun, engine: Engine) -> dict[str, Any]:
             else:
                 done, signed = _execute_clip(run, plan.video, engine, report)
     finally:
-        if run.voice is not None:
-            run.voice.close()
+        for voice in run.voices:
+            voice.close()
     _report_watermarks(run, done)
     emit(OutputPublished(str(plan.output), plan.output.stat().st_size))
     emit(report.message(done.changed_frames))

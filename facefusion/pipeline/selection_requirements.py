@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from facefusion.errors import UsageError
 from facefusion.faces.attributes import ATTRIBUTES
 from facefusion.faces.attributes import MODEL_ID as CLASSIFIER
-from facefusion.faces.face_map import MappedPerson
 from facefusion.faces.identity import identity_name
 from facefusion.faces.options import (
     DLIB,
@@ -21,6 +19,7 @@ from facefusion.faces.options import (
 )
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
+from facefusion.processors.cast import Cast
 from facefusion.settings import Settings
 
 
@@ -65,7 +64,7 @@ def uses_reference(settings: Settings) -> bool:
     return settings[FaceSelectorOptions].face_selector_mode == 'reference'
 
 
-def check_selection(settings: Settings, target: MediaInfo, mapped: Sequence[MappedPerson]) -> None:
+def check_selection(settings: Settings, target: MediaInfo, cast: Cast) -> None:
     """Raise UsageError for options of the selector that contradict each other or do not suit the target."""
     selector, reference = settings[FaceSelectorOptions], settings[ReferenceFaceOptions]
     start, end = selector.face_selector_age_start, selector.face_selector_age_end
@@ -75,7 +74,7 @@ def check_selection(settings: Settings, target: MediaInfo, mapped: Sequence[Mapp
             f'--face-selector-age-start {start} and --face-selector-age-end {end} leave no age',
             hint='the end must be larger than the start',
         )
-    if mapped and selector.face_selector_mode != 'many':
+    if cast.people is not None and selector.face_selector_mode != 'many':
         raise UsageError(
             'face-map-mode',
             f'--face-map does not work with --face-selector-mode {selector.face_selector_mode}',

@@ -39,6 +39,14 @@ class Cast:
             return CastPerson(person, 0, 0)
         return next((each for each in self.people if each.person == person), None)
 
+    def users_of_images(self, group: int) -> str:
+        """Return the people with a group of images for messages, such as ' (person 2)'; '' without a face map."""
+        return _users([each.person for each in self.people or () if each.images == group])
+
+    def users_of_voice(self, voice: int) -> str:
+        """Return the people with a voice for messages, such as ' (people 0 and 2)'; '' without a face map."""
+        return _users([each.person for each in self.people or () if each.voice == voice])
+
 
 NO_CAST = Cast()
 
@@ -69,6 +77,13 @@ def make_cast(sources: Sequence[Path], entries: Sequence[MappedPerson], takes_au
             known = known._replace(voice=_index(voices, recordings[0]))
         people[person] = known
     return Cast(tuple(groups), tuple(voices), tuple(people[number] for number in sorted(people)))
+
+
+def _users(people: Sequence[int]) -> str:
+    if not people:
+        return ''
+    *others, last = map(str, people)
+    return f' (people {", ".join(others)} and {last})' if others else f' (person {last})'
 
 
 def _is_image(path: Path, takes_audio: bool) -> bool:

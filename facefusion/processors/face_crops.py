@@ -54,14 +54,20 @@ class FaceCrop:
         return add_crop(self.task.frame, difference, matrix)
 
 
-def face_crops(batch: Sequence[FrameTask], template: str, size: Callable[[Floats], int]) -> Iterator[list[FaceCrop]]:
+def face_crops(
+    batch: Sequence[FrameTask],
+    template: str,
+    size: Callable[[Floats], int],
+    has_source: Callable[[LinkedFace], bool] = lambda face: True,
+) -> Iterator[list[FaceCrop]]:
     """Yield the crops of the first face of every frame, then those of the second faces, and so on.
 
     The faces of a frame follow one after another, because they may overlap: the crop of a face contains the results of
     the faces before it. ``size`` returns the side of the crop in pixels for the five points of a face in the frame.
-    Faces that are too small (``is_large_enough``) are left out, because frames with only such faces get no mark.
+    Faces that are too small (``is_large_enough``) or for which ``has_source`` is false are left out, because frames
+    with only such faces get no mark.
     """
-    faces = [[face for face in task.faces if is_large_enough(face)] for task in batch]
+    faces = [[face for face in task.faces if is_large_enough(face) and has_source(face)] for task in batch]
     for turn in range(max((len(each) for each in faces), default=0)):
         chosen = [number for number, each in enumerate(faces) if turn < len(each)]
         yield [face_crop(number, batch[number], faces[number][turn], template, size) for number in chosen]

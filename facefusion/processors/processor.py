@@ -57,10 +57,10 @@ class ProcessorTools:
     """The arguments of ``prepare``, which is called once per run.
 
     ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``cast`` has the sources by
-    person. ``voice`` is the audio of a source if a processor requires it; ``FrameTask.seconds`` is the position in
-    this audio. ``flag`` is for processors
-    that need minutes per frame; all others are stopped between frames. ``threads`` is the number of threads that a
-    network may use: 1 for a clip, whose frames are processed by several workers.
+    person. ``voices`` are those of ``cast.voices``, extracted, if a processor requires them; ``FrameTask.seconds`` is
+    the position in each. ``flag`` is for processors that need minutes per frame; all others are stopped between frames.
+    ``threads`` is the number of threads that a network may use: 1 for a clip, whose frames are processed by several
+    workers.
     """
 
     settings: Settings
@@ -70,7 +70,7 @@ class ProcessorTools:
     meter: SkinMeter | None
     emit: Emit
     batch: int = 1
-    voice: Voice | None = None
+    voices: tuple[Voice, ...] = ()
     flag: StopFlag = field(default_factory=StopFlag)
     threads: int = 1
     cast: Cast = NO_CAST

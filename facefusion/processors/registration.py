@@ -85,6 +85,11 @@ def with_image_sources(settings: Settings, faces: Sequence[SizedFace]) -> bool:
     return any(is_large_enough(face) and face.role.images != NO_SOURCE for face in faces)
 
 
+def with_voice(settings: Settings, faces: Sequence[SizedFace]) -> bool:
+    """Whether a frame has a large enough face with a voice as source."""
+    return any(is_large_enough(face) and face.role.voice != NO_SOURCE for face in faces)
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """The name of a processor, its options and its behaviour under given settings.

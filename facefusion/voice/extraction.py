@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import ResourceError
 from facefusion.media.sound import Piece, SoundInfo, SoundPieces
-from facefusion.media.voice import VOICE_RATE, Voice, remove_voice, resampled, voice_size, write_voice
+from facefusion.media.voice import VOICE_RATE, Voice, remove_voice, resampled, voice_size, without_gaps, write_voice
 from facefusion.stopping import StopFlag
 from facefusion.voice.activity import VoiceActivity
 from facefusion.voice.loudness import chunk_levels, chunks_of, usual_gain
@@ -23,7 +23,6 @@ from facefusion.voice.voice_band import voice_band
 
 Floats = NDArray[np.float32]
 
-_SILENCE = 1 << 16
 _SILENT_DB = -80.0
 
 
@@ -38,21 +37,24 @@ def extraction_size(sound: SoundInfo) -> int:
     return 2 * voice_size(sound)
 
 
-def extract_voice(sound: SoundInfo, folder: Path, extractor: str, sessions: Sessions, stop: StopFlag) -> Voice:
+def extract_voice(
+    sound: SoundInfo, folder: Path, extractor: str, sessions: Sessions, stop: StopFlag, number: int = 0
+) -> Voice:
     """Return the voice of a source at 16 kHz from ``folder``; extract it unless an earlier run did.
 
     ``extractor`` is 'band' or the id of a network. The file is named after it, so that voices of different extractors
-    are never mixed. Speech gets the usual level. Memory does not grow with the length. Raises the errors of
-    ``write_voice``, ModelError, ProviderError.
+    are never mixed, and after ``number``, the index of the voice in the run. Speech gets the usual level. Memory does
+    not grow with the length. Raises the errors of ``write_voice``, ModelError, ProviderError.
     """
-    path = folder / f'voice-{extractor}.npy'
+    name = f'{extractor}-{number}' if number else extractor
+    path = folder / f'voice-{name}.npy'
     with suppress(ResourceError):
         if path.exists():
             return Voice.open(path, stop)
     session = sessions.session(DETECTOR if extractor == BAND else extractor)
     separated = None if extractor == BAND else _separated(sound, Separator(session), stop)
     # The level of the voice is known only at its end, so it is written twice.
-    first = write_voice(sound, folder / f'sound-{extractor}.npy', stop=stop, blocks=separated)
+    first = write_voice(sound, folder / f'sound-{name}.npy', stop=stop, blocks=separated)
     try:
         blocks = voice_band(first, VoiceActivity(session), stop) if extractor == BAND else _levelled(first)
         return write_voice(sound, path, stop=stop, blocks=blocks)
@@ -77,21 +79,10 @@ def _levelled(voice: Voice) -> Iterator[tuple[int, Floats]]:
 
 def _separated(sound: SoundInfo, separator: Separator, stop: StopFlag) -> Iterator[tuple[int, Floats]]:
     pieces = SoundPieces(sound.path, sound.content, stop, is_stereo=True)
-    stereo = _without_gaps(resampled(pieces, SEPARATION_RATE))
+    stereo = without_gaps(resampled(pieces, SEPARATION_RATE))
     voices = _pieces(separator.separate(stereo, stop))
     # The lengths at both rates may differ by a sample.
     yield from _fitted(resampled(voices, VOICE_RATE), round(sound.duration * VOICE_RATE))
-
-
-def _without_gaps(blocks: Iterable[tuple[int, Floats]]) -> Iterator[Floats]:
-    written = 0
-    for start, samples in blocks:
-        while written < start:
-            silence = np.zeros((min(start - written, _SILENCE), samples.shape[1]), np.float32)
-            written += len(silence)
-            yield silence
-        written += len(samples)
-        yield samples
 
 
 def _pieces(blocks: Iterable[Floats]) -> Iterator[Piece]:

@@ -177,7 +177,7 @@ EXERCISES = (
     _exercise(lambda tools: Echo(), 'echo', dataclasses.replace(WHOLE, neighbours=2, original=True)),
     _exercise(make_network, 'network', WHOLE),
     _exercise(
-        lambda tools: Loudness(tools.voice), 'loudness', dataclasses.replace(WHOLE, source_audio=True), 'composite'
+        lambda tools: Loudness(tools.voices[0]), 'loudness', dataclasses.replace(WHOLE, source_audio=True), 'composite'
     ),
 )
 

@@ -160,7 +160,7 @@ def still_lips(case, monkeypatch):
     known = tuple(image if each is LIP_SYNCER else each for each in registry.REGISTRATIONS)
     make, mel = process.prepare, mel_of_facefusion(case)
     monkeypatch.setattr(registry, 'REGISTRATIONS', known)
-    monkeypatch.setattr(process, 'prepare', lambda tools: make(replace(tools, voice=object())))
+    monkeypatch.setattr(process, 'prepare', lambda tools: make(replace(tools, voices=(object(),))))
     monkeypatch.setattr(published, 'mel_window', lambda voice, seconds: mel)
 
 

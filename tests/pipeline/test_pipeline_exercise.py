@@ -184,7 +184,7 @@ def voice(tmp_path, monkeypatch):
     """Two seconds of a tone at 16 kHz that rises from silence to full loudness; it passes the extractor unchanged."""
     monkeypatch.setattr(
         'facefusion.pipeline.prepare.extract_voice',
-        lambda sound, folder, extractor, sessions, stop: write_voice(sound, folder / 'voice.npy', stop=stop),
+        lambda sound, folder, extractor, sessions, stop, number: write_voice(sound, folder / 'voice.npy', stop=stop),
     )
     path = tmp_path / 'voice.wav'
     with av.open(str(path), 'w') as output:
@@ -212,6 +212,67 @@ def test_every_output_frame_gets_the_audio_of_its_time(run, clip, voice, tmp_pat
     shades = shades_of(tmp_path / 'out.mp4')
     assert len(shades) == FRAMES * rate // 25
     np.testing.assert_allclose(shades, wanted_shades(np.arange(len(shades)) / rate), atol=6)
+
+
+@pytest.fixture
+def two_voices(tmp_path):
+    """Two wav files of a tone at 48 kHz: 1.6 seconds, and half a second that is too loud together with the other."""
+    waves = []
+    for number, (seconds, pitch, level) in enumerate(((1.6, 0.01, 20000), (0.5, 0.05, 22000))):
+        wave = np.round(np.sin(np.arange(round(48000 * seconds)) * pitch) * level)
+        waves.append(wave)
+        write_wav(tmp_path / f'{number}.wav', wave / 32767, 48000)
+    total = waves[0].copy()
+    total[: len(waves[1])] += waves[1]
+    return f'{tmp_path}/0.wav=0,{tmp_path}/1.wav=2', np.clip(total, -32768, 32767)
+
+
+def samples_of(path):
+    with av.open(str(path)) as file:
+        assert len(file.streams.audio) == 1
+        return np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+
+
+FLAC = ('--output-audio-encoder', 'flac', '--voice-extractor-model', 'band')
+
+
+def test_the_output_has_the_mix_of_all_voices_of_a_face_map(run, clip, two_voices, tmp_path):
+    """The clip lasts as long as the longer voice; the shorter one begins with it."""
+    text, wanted = two_voices
+    run(LOUDNESS, clip, tmp_path / 'out.mkv', '--face-map', text, *UNMARKED, *FLAC)
+    found = samples_of(tmp_path / 'out.mkv') / 65536
+    assert len(found) == len(wanted) and np.abs(found - wanted).max() < 1 and (wanted >= 32767).sum() > 100
+    assert 'seconds are clipped' in run.messages
+    for name in ('0.wav (person 0)', '1.wav (person 2)'):
+        assert f'no speech was found in {name}: mouths stay closed' in run.messages
+    picture = tmp_path / 'in.png'
+    cv2.imwrite(str(picture), np.full((96, 160, 3), 90, np.uint8))
+    run(LOUDNESS, picture, tmp_path / 'still.mkv', '--face-map', text, *UNMARKED, *FLAC)
+    assert len(frames_of(tmp_path / 'still.mkv')) == FRAMES
+    np.testing.assert_array_equal(samples_of(tmp_path / 'still.mkv'), samples_of(tmp_path / 'out.mkv'))
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs SIGKILL')
+def test_a_killed_run_with_two_voices_resumes_and_writes_the_same_clip(program, run, two_voices, tmp_path):
+    target, (text, wanted) = make_tiny_clip(tmp_path / 'long.mp4', 620, (64, 64)), two_voices
+    more = (*UNMARKED, *FLAC, '--face-map', text, '--cache-size', 0)
+    words = ('headless-run', '--processors', *LOUDNESS, '-t', target, *more, '--progress', 'json')
+    process = program.start(*words, '-o', tmp_path / 'out.mkv', script=SCRIPT)
+    for line in process.stdout:
+        if json.loads(line)['event'] == 'segment_rendered':
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    second = program.start(*words, '-o', tmp_path / 'out.mkv', script=SCRIPT)
+    said, errors = second.communicate(timeout=120)
+    assert second.returncode == 0, errors
+    segments = [event for event in map(json.loads, said.splitlines()) if event['event'] == 'segment_rendered']
+    assert [event['origin'] for event in segments if event['number'] == 0] == ['work']
+    run(LOUDNESS, target, tmp_path / 'whole.mkv', *more)
+    assert digest_of(tmp_path / 'out.mkv') == digest_of(tmp_path / 'whole.mkv')
+    found, whole = (samples_of(tmp_path / name) for name in ('out.mkv', 'whole.mkv'))
+    np.testing.assert_array_equal(found, whole)
+    assert np.abs(found[: len(wanted)] / 65536 - wanted).max() < 1
 
 
 def test_an_image_with_audio_becomes_a_video(program, run, voice, tmp_path):

@@ -6,7 +6,7 @@ from facefusion.faces.masks.options import MASK_PREFERENCES
 from facefusion.processors.face_swapper.models import MESH_WARP, PREFERENCE, crop_size, frozen_model, networks_of
 from facefusion.processors.face_swapper.options import FaceSwapperOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
-from facefusion.processors.registration import Registration, Requirements, joined
+from facefusion.processors.registration import Registration, Requirements, joined, with_image_sources
 from facefusion.settings import Settings
 
 
@@ -37,5 +37,6 @@ FACE_SWAPPER = Registration(
     requirements=_requirements,
     models=_models,
     effect=lambda settings: 'composite',
+    changes=with_image_sources,
     preferences={'face_swapper_model': PREFERENCE, **MASK_PREFERENCES},
 )

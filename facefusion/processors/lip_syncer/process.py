@@ -1,4 +1,4 @@
-"""The lip syncer: let each selected face speak with the voice of a source."""
+"""The lip syncer: let each selected face speak with its voice."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from facefusion.errors import InternalError
 from facefusion.events import Message
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Floats, LinkedFace
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.role import NO_SOURCE
 from facefusion.media.voice import Voice
 from facefusion.processors.face_crops import FaceCrop, face_crops
 from facefusion.processors.face_masker import FaceMasker, prepare_masker
@@ -37,28 +38,33 @@ class LipSyncer:
 
     name = NAME
 
-    def __init__(self, network: LipNetwork, masker: FaceMasker, voice: Voice) -> None:
+    def __init__(self, network: LipNetwork, masker: FaceMasker, voices: Sequence[Voice]) -> None:
         self._network = network
         self._masker = masker
-        self._voice = voice
+        self._voices = voices
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Change the mouths of each frame, and return for each frame whether any of its pixels changed."""
+        """Change the mouths of faces with a voice, and return for each frame whether any of its pixels changed."""
         changed = [False] * len(batch)
-        mels: dict[int, Floats] = {}
-        for crops in face_crops(batch, TEMPLATE, lambda five: CROP_SIDE):
+        mels: dict[tuple[int, int], Floats] = {}
+        for crops in face_crops(batch, TEMPLATE, lambda five: CROP_SIDE, _has_voice):
             masks = self._masker.masks(crops, [crop.pixels for crop in crops])
             shown = [_shown(crop, mask) for crop, mask in zip(crops, masks, strict=True)]
             shown = [each for each in shown if each.mask.any()]
-            for each in shown:
-                number = each.crop.number
-                if number not in mels:
-                    mels[number] = mel_window(self._voice, batch[number].seconds)
-            windows = [mels[each.crop.number] for each in shown]
+            # Faces with the same voice share its windows.
+            keys = [(each.crop.number, each.crop.face.role.voice) for each in shown]
+            for number, voice in keys:
+                if (number, voice) not in mels:
+                    mels[number, voice] = mel_window(self._voices[voice], batch[number].seconds)
+            windows = [mels[key] for key in keys]
             results = self._network.speak([each.crop for each in shown], windows) if shown else []
             for (crop, mask), result in zip(shown, results, strict=True):
                 changed[crop.number] |= crop.blend(result, mask)
         return changed
+
+
+def _has_voice(face: LinkedFace) -> bool:
+    return face.role.voice != NO_SOURCE
 
 
 def _shown(crop: FaceCrop, mask: Floats) -> _Visible:
@@ -68,12 +74,12 @@ def _shown(crop: FaceCrop, mask: Floats) -> _Visible:
 
 def prepare_published(tools: ProcessorTools, options: LipSyncerOptions, name: str) -> LipSyncer:
     """Return the lip syncer with the published model ``name``. Raises ModelError, ProviderError."""
-    if tools.voice is None:
+    if not tools.voices:
         raise InternalError('requirement-missing', 'the lip syncer was prepared without a voice')
     session, side = tools.sessions.session(name), tools.sessions.contract(name).size[0]
     make = Edtalk if is_edtalk(name) else Wav2Lip
     network = make(session, side, tools.batch, options.lip_syncer_weight)
-    return LipSyncer(network, _masker(tools, name), tools.voice)
+    return LipSyncer(network, _masker(tools, name), tools.voices)
 
 
 def _masker(tools: ProcessorTools, name: str) -> FaceMasker:

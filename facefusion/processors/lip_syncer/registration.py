@@ -15,7 +15,7 @@ from facefusion.processors.lip_syncer.models import (
 )
 from facefusion.processors.lip_syncer.options import LipSyncerOptions
 from facefusion.processors.mask_requirements import mask_requirements, networks_of_masks
-from facefusion.processors.registration import Registration, Requirements, joined
+from facefusion.processors.registration import Registration, Requirements, joined, with_voice
 from facefusion.settings import Settings
 from facefusion.voice.options import DETECTOR
 
@@ -46,5 +46,6 @@ LIP_SYNCER = Registration(
     requirements=_requirements,
     models=_models,
     effect=lambda settings: 'composite',
+    changes=with_voice,
     preferences={'lip_syncer_model': PREFERENCE, **MASK_PREFERENCES},
 )

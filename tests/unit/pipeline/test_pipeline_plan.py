@@ -13,11 +13,13 @@ from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import MediaError, OutputError, UsageError
 from facefusion.events import silent
 from facefusion.faces import measurement_table
+from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement_types import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
-from facefusion.faces.options import FaceDetectorOptions
+from facefusion.faces.options import FaceDetectorOptions, ReferenceFaceOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
+from facefusion.pipeline.estimates import SOURCE_BYTES
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
 from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
@@ -209,3 +211,19 @@ def test_an_image_too_large_for_its_format_is_refused(files):
     with pytest.raises(OutputError) as caught:
         make_plan(chosen.replace(OutputOptions(output_image_scale=4.0)), 2)
     assert caught.value.reference == 'output-too-large'
+
+
+def mapped(files, text):
+    chosen = settings(files, sources=('face.png', 'other.png'))
+    text = ','.join(f'{files}/{entry}'.replace('+', f'+{files}/') for entry in text.split())
+    return make_plan(chosen.replace(ReferenceFaceOptions(face_map=text)), 1)
+
+
+def test_the_images_of_a_face_map_are_compared_within_each_source_and_counted_in_the_memory(files):
+    write_image(PixelFrame(np.full((48, 64, 3), 91, np.uint8)), files / 'other.png', 'png', 100, silent)
+    one, two = mapped(files, 'face.png+other.png=0'), mapped(files, 'face.png=0 other.png=1')
+    assert EMBEDDER in one.models and EMBEDDER not in two.models
+    assert 'further source faces' not in one.memory_parts
+    assert two.memory_parts['further source faces'] == SOURCE_BYTES
+    assert sum(two.memory_parts.values()) == two.memory == one.memory + SOURCE_BYTES
+    assert one.cast.images == ((files / 'face.png', files / 'other.png'),)

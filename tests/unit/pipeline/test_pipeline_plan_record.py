@@ -7,6 +7,7 @@ import json
 import pickle
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from facefusion.media.sound import probe_sound
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
+from facefusion.processors.cast import Cast, CastPerson
 from facefusion.settings import resolve
 
 TEXTS = '1\n00:00:00,200 --> 00:00:00,700\nA line\n'
@@ -120,11 +122,20 @@ def test_the_clip_covers_the_fields_of_the_record(planned):
 
 
 def test_a_sound_comes_back_with_a_new_stamp(planned, folder):
-    plan = replace(planned(), sound=probe_sound(folder / 'clip.mkv'))
+    plan = replace(planned(), sounds=(probe_sound(folder / 'clip.mkv'),))
     again = plan_from_record(through_json(plan))
     assert_same(plan, again)
-    check_unchanged(again.sound)
-    assert again.sound.stamp is not again.target.stamp
+    check_unchanged(again.sounds[0])
+    assert again.sounds[0].stamp is not again.target.stamp
+
+
+def test_the_cast_of_a_face_map_comes_back(planned):
+    images = ((Path('/a.png'),), (Path('/b.png'), Path('/c.png')))
+    cast = Cast(images, (Path('/d.wav'),), (CastPerson(0, 1), CastPerson(4, voice=0)))
+    plan = replace(planned(), cast=cast)
+    again = plan_from_record(through_json(plan))
+    assert_same(plan, again)
+    assert again.cast == cast
 
 
 def test_a_target_comes_back_with_a_new_stamp(planned, folder):

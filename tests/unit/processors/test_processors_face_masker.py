@@ -244,7 +244,7 @@ def change(warp: MeshWarp, masker: FaceMasker | None) -> tuple[bool, np.ndarray]
     work = task()
     before = work.frame.pixels.astype(int)
     masks = NetworkMasks(masker) if masker else None
-    (changed,) = MeshSwapper(warp, TOPOLOGY, masks).process([work])
+    (changed,) = MeshSwapper([warp], TOPOLOGY, masks).process([work])
     return changed, np.abs(work.frame.pixels.astype(int) - before).sum(2)
 
 

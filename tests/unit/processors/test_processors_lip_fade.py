@@ -148,7 +148,7 @@ def test_a_fading_mouth_is_blended_with_the_target():
     for number in range(12, 20):
         task = task_of(number, range(0, 20), range(40))
         task.frame, task.faces = PixelFrame(np.full((150, 200, 3), 55, np.uint8)), (face(1),)
-        assert LipSyncer(Wav2Lip(LipSession((1, 1, 1)), 96, 1, 0.5), masker, Silent()).process([task]) == [True]
+        assert LipSyncer(Wav2Lip(LipSession((1, 1, 1)), 96, 1, 0.5), masker, [Silent()]).process([task]) == [True]
         shares.append((int(task.frame.pixels.max()) - 55) / 200)
         wanted.append(presence(task, face(1)))
     np.testing.assert_allclose(shares, wanted, atol=0.01)

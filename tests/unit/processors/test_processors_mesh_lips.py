@@ -291,7 +291,7 @@ def curves(opening: float = 1.0) -> MouthCurves:
 
 
 def test_the_result_does_not_depend_on_the_batch():
-    processor, face = MeshLips(RENDERER, curves(), LipSyncerOptions()), linked(drawn(), PLACE)
+    processor, face = MeshLips(RENDERER, [curves()], LipSyncerOptions()), linked(drawn(), PLACE)
     times = [Fraction(k, 25) for k in (3, 0, 9, 6)]
     together, single = ([FrameTask(drawn(), (face,), seconds) for seconds in times] for _ in range(2))
     assert processor.process(together) == [processor.process([task])[0] for task in single]
@@ -305,7 +305,7 @@ def test_every_selected_face_speaks_and_a_frame_without_faces_is_unchanged():
     frame = PixelFrame(np.where(np.arange(400)[None, :, None] < 215, drawn(places[0]).pixels, drawn(places[1]).pixels))
     before = frame.pixels.copy()
     faces = tuple(linked(frame, place) for place in places)
-    processor = MeshLips(RENDERER, curves(), LipSyncerOptions())
+    processor = MeshLips(RENDERER, [curves()], LipSyncerOptions())
     task, empty = FrameTask(frame, faces, Fraction(1, 4)), FrameTask(drawn(), (), Fraction(1, 4))
     assert processor.process([task, empty]) == [True, False]
     change = np.abs(frame.pixels.astype(int) - before).sum((0, 2))
@@ -314,7 +314,7 @@ def test_every_selected_face_speaks_and_a_frame_without_faces_is_unchanged():
 
 
 def test_after_the_end_of_the_voice_the_mouth_rests():
-    processor, face = MeshLips(RENDERER, curves(), LipSyncerOptions()), linked(drawn(), PLACE)
+    processor, face = MeshLips(RENDERER, [curves()], LipSyncerOptions()), linked(drawn(), PLACE)
     task = FrameTask(drawn(), (face,), Fraction(5))
     processor.process([task])
     assert np.abs(task.frame.pixels.astype(int) - drawn().pixels).mean() < 0.05
@@ -329,7 +329,7 @@ def test_the_weight_scales_the_motion_and_0_keeps_the_mouth_closed(weight):
         constant = np.full(100, opening, np.float32)
         voice = MouthCurves(constant, np.zeros(100, np.float32), constant < 0.05)
         task = FrameTask(drawn(), (face,), Fraction(1, 4))
-        MeshLips(RENDERER, voice, LipSyncerOptions(lip_syncer_weight=command)).process([task])
+        MeshLips(RENDERER, [voice], LipSyncerOptions(lip_syncer_weight=command)).process([task])
         frames.append(task.frame.pixels)
     np.testing.assert_array_equal(*frames)
 
@@ -345,7 +345,7 @@ def test_the_mask_of_an_occluder_keeps_the_object_in_front_of_the_mouth():
     face, frames = linked(drawn(), PLACE), []
     for masks in (None, LeftHalf()):
         task = FrameTask(drawn(), (face,), Fraction(1, 4))
-        assert MeshLips(RENDERER, curves(), LipSyncerOptions(), masks).process([task]) == [True]
+        assert MeshLips(RENDERER, [curves()], LipSyncerOptions(), masks).process([task]) == [True]
         frames.append(task.frame.pixels)
     np.testing.assert_array_equal(frames[1][:, :200], frames[0][:, :200])
     np.testing.assert_array_equal(frames[1][:, 200:], drawn().pixels[:, 200:])
@@ -358,7 +358,9 @@ def test_the_mask_of_an_occluder_keeps_the_object_in_front_of_the_mouth():
 def test_idle_motion_is_off_by_default_and_only_for_pictures():
     face = linked(drawn(), PLACE)
     rest = MouthCurves(np.zeros(200, np.float32), np.zeros(200, np.float32), np.ones(200, bool))
-    plain, lively = (MeshLips(RENDERER, rest, LipSyncerOptions(lip_syncer_idle_motion=motion)) for motion in (0.0, 1.0))
+    plain, lively = (
+        MeshLips(RENDERER, [rest], LipSyncerOptions(lip_syncer_idle_motion=motion)) for motion in (0.0, 1.0)
+    )
     stills = [FrameTask(drawn(), (face,), Fraction(3, 2)) for _ in range(2)]
     plain.process(stills[:1])
     lively.process(stills[1:])

@@ -235,7 +235,7 @@ def swap(session, place, *, size=256, frame=None, **masks):
         SwapNetwork(session, contract, 1),
         'arcface_128',
         size,
-        SourceIdentity(np.zeros(512, np.float32)),
+        [SourceIdentity(np.zeros(512, np.float32))],
         FaceMasker(options),
         False,
     )

@@ -19,6 +19,7 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.options import describe
 from facefusion.processors.background_remover.options import BackgroundRemoverOptions
+from facefusion.processors.cast import Cast
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.face_debugger.process import FaceDebugger
 from facefusion.processors.face_enhancer.options import FaceEnhancerOptions
@@ -81,7 +82,8 @@ class Identities(TensorSession):
 def tools(*sources, messages=None, directions=(), **faces) -> ProcessorTools:
     emit = silent if messages is None else messages.append
     sessions = NamedSessions(dlib_face_resnet=Identities(*directions))
-    return ProcessorTools(SETTINGS, tuple(sources), sessions, FaceFinder(**faces), METER, emit)
+    cast = Cast((sources,))
+    return ProcessorTools(SETTINGS, sources, sessions, FaceFinder(**faces), METER, emit, cast=cast)
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def test_the_swapper_paints_near_faces_last_and_none_over_them():
     faces = [LinkedFace(track, face_at(200, 200, size), 0.9) for track, size in enumerate((50, 20, 90))]
     faces.append(LinkedFace(3, face_at(900, 200, 10), 0.9))
     task = FrameTask(PixelFrame(np.zeros((9, 9, 3), np.uint8)), faces)
-    assert MeshSwapper(Recorder(), TOPOLOGY).process([task]) == [True]
+    assert MeshSwapper([Recorder()], TOPOLOGY).process([task]) == [True]
     assert order == [(3, []), (1, [0, 2]), (0, [2]), (2, [])]
 
 

@@ -163,6 +163,20 @@ def test_a_voice_is_extracted_once_for_each_extractor(tmp_path):
     assert extract_voice(info, tmp_path, 'kim_vocal_2', sessions, StopFlag()).path != first.path
 
 
+def test_the_voices_of_a_run_have_files_of_their_own(tmp_path):
+    infos = [
+        probe_sound(write_wav(tmp_path / f'{number}.wav', wave, 44100))
+        for number, wave in enumerate((music(44100, 44100), music(22050, 44100)))
+    ]
+    session = MdxSession()
+    sessions, stop = NamedSessions(kim_vocal_1=session), StopFlag()
+    voices = [extract_voice(info, tmp_path, 'kim_vocal_1', sessions, stop, k) for k, info in enumerate(infos)]
+    assert [voice.duration for voice in voices] == [1, Fraction(1, 2)]
+    runs = len(session.shapes)
+    again = [extract_voice(info, tmp_path, 'kim_vocal_1', sessions, stop, k) for k, info in enumerate(infos)]
+    assert [voice.sha256 for voice in again] == [voice.sha256 for voice in voices] and len(session.shapes) == runs
+
+
 def test_a_damaged_voice_is_extracted_again(tmp_path):
     info = probe_sound(write_wav(tmp_path / 'a.wav', music(44100, 44100), 44100))
     sessions = NamedSessions(kim_vocal_1=MdxSession())

@@ -1,9 +1,8 @@
-"""The face swapper with ``mesh_warp``: build the source identity once per run, and swap every selected face."""
+"""The face swapper with ``mesh_warp``: build the source identities once per run, and swap every face that has one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from facefusion.faces.depth import find_nearer
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
 from facefusion.faces.masks.options import FaceMaskOptions, idle_options
+from facefusion.faces.role import NO_SOURCE
+from facefusion.faces.skin import SkinMeter
 from facefusion.faces.topology import MeshTopology
 from facefusion.media.frame import PixelFrame, Window
 from facefusion.processors.face_swapper.mesh_warp.render import MeshWarp
-from facefusion.processors.face_swapper.mesh_warp.source import build_source
+from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture, build_source
 from facefusion.processors.face_swapper.mesh_warp.views import SourceView
 from facefusion.processors.face_swapper.people import same_person
 from facefusion.processors.face_swapper.sources import SourceFace, find_source_faces
@@ -36,62 +37,75 @@ class MeshSwapper:
 
     name = 'face_swapper'
 
-    def __init__(self, warp: MeshWarp, topology: MeshTopology, masks: NetworkMasks | None = None) -> None:
-        self._warp = warp
+    def __init__(self, warps: Sequence[MeshWarp], topology: MeshTopology, masks: NetworkMasks | None = None) -> None:
+        """``warps``: one for each group of ``Cast.images``."""
+        self._warps = warps
         self._topology = topology
         self._masks = masks
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Swap every face of every frame of the batch."""
+        """Swap every face that has a source, in every frame of the batch."""
         return [self._swap(task) for task in batch]
 
     def _swap(self, task: FrameTask) -> bool:
         changed = False
+        # Faces without a source stay unchanged, but may be in front of others.
         for face, nearer in find_nearer(self._topology, task.faces):
+            if face.role.images == NO_SOURCE:
+                continue
             limit = self._masks.limit(task, face) if self._masks is not None else None
-            changed |= self._warp.render(task.frame, face, nearer, limit)
+            changed |= self._warps[face.role.images].render(task.frame, face, nearer, limit)
         return changed
 
 
 def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
-    """Read the sources and build the source identity from the largest face of each.
+    """Read each group of images and build its source identity from the largest face of each image.
 
-    Only images of the most frequent person are used; in a tie, those of the person with the larger face. The other
-    images, and images without a face of at least 48 pixels, are skipped with a warning. The plan has already checked
-    that there is at least one source and that all sources are images.
+    Only images of the most frequent person of a group are used; in a tie, those of the person with the larger face. The
+    other images, and images without a face of at least 48 pixels, are skipped with a warning. The plan has already
+    checked that there is a group.
 
-    Raises MediaError for an unreadable image, NoFaceError when no image shows a face.
+    Raises MediaError for an unreadable image, NoFaceError when no image of a group shows a face.
     """
     meter = tools.meter
     if meter is None:
         raise InternalError('requirement-missing', 'face_swapper was prepared without its requirements')
-    # The sort is stable: among faces of equal size, that of the earlier image comes first.
-    faces = sorted(find_source_faces(tools, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
-    source = build_source(_of_one_person([(each.path, _cut_out(each)) for each in faces], tools), meter)
     masks = tools.settings[FaceMaskOptions]
-    for text in (*source.flaws, *idle_options(masks)):
+    warps = [MeshWarp(_source(group, meter, tools), meter, masks) for group in range(len(tools.cast.images))]
+    for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
     limits = prepare_network_masks(masks, tools, 'face_swapper')
-    return MeshSwapper(MeshWarp(source, meter, masks), meter.topology, limits)
+    return MeshSwapper(warps, meter.topology, limits)
 
 
-def _of_one_person(views: list[tuple[Path, SourceView]], tools: ProcessorTools) -> list[SourceView]:
-    """Return the views of the most frequent person, at most the 8 largest."""
+def _source(group: int, meter: SkinMeter, tools: ProcessorTools) -> SourceTexture:
+    """Return the source identity of a group of images."""
+    # The sort is stable: among faces of equal size, that of the earlier image comes first.
+    faces = sorted(find_source_faces(tools, group, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
+    users = tools.cast.users_of_images(group)
+    source = build_source(_of_one_person([(each.name, _cut_out(each)) for each in faces], tools, users), meter)
+    for text in source.flaws:
+        tools.emit(Message('warn', 'face_swapper', f'{text}{users}'))
+    return source
+
+
+def _of_one_person(views: list[tuple[str, SourceView]], tools: ProcessorTools, users: str) -> list[SourceView]:
+    """Return the views of the most frequent person, at most the 8 largest; each view comes with its name."""
     if len(views) > 1:
         embedder = FaceEmbedder(tools.sessions.session(EMBEDDER))
         belongs = same_person([embedder.embed(view.frame, view.landmarks) for _, view in views])
         first = views[belongs.index(True)][0]
-        for (path, _), is_same in zip(views, belongs, strict=True):
+        for (name, _), is_same in zip(views, belongs, strict=True):
             if not is_same:
-                text = f'{path} is skipped: it does not show the same person as {first}'
+                text = f'{name} is skipped: it does not show the same person as {first}'
                 tools.emit(Message('warn', 'face_swapper', text))
         views = [view for view, is_same in zip(views, belongs, strict=True) if is_same]
         if len(views) > MAX_VIEWS:
-            text = f'of {len(views)} source images, the {MAX_VIEWS} with the largest faces are used'
+            text = f'of {len(views)} source images{users}, the {MAX_VIEWS} with the largest faces are used'
             tools.emit(Message('info', 'face_swapper', text))
             views = views[:MAX_VIEWS]
         if len(views) > 1:
-            text = f'the source face is combined from {len(views)} images of one person'
+            text = f'the source face{users} is combined from {len(views)} images of one person'
             tools.emit(Message('info', 'face_swapper', text))
     return [view for _, view in views]
 

@@ -1,8 +1,8 @@
-"""Prepare a published swapper: its network, its source identity and its masks."""
+"""Prepare a published swapper: its network, its source identities and its masks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from facefusion.events import Message
 from facefusion.faces.face import Floats
@@ -35,40 +35,57 @@ def prepare_neural(tools: ProcessorTools) -> NeuralSwapper:
     size = crop_size(name, options.face_swapper_pixel_boost)
     contract = tools.sessions.contract(name)
     network = SwapNetwork(tools.sessions.session(name), contract, tools.batch)
-    faces = find_source_faces(tools, SMALLEST_SOURCE_FACE)
-    identity = _identity(tools, network, _selected(faces, options.face_swapper_source_mode), options)
+    identities = _identities(tools, network, options)
     for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
     masker = prepare_masker(masks, tools, contract.template, 'face_swapper')
-    return NeuralSwapper(network, contract.template, size, identity, masker, options.face_swapper_color == 'match')
+    return NeuralSwapper(network, contract.template, size, identities, masker, options.face_swapper_color == 'match')
 
 
 def _selected(faces: Sequence[SourceFace], mode: str) -> Sequence[SourceFace]:
     return faces if mode == 'mean' else [max(faces, key=lambda found: found.face.size)]
 
 
-def _identity(
-    tools: ProcessorTools, network: SwapNetwork, faces: Sequence[SourceFace], options: FaceSwapperOptions
-) -> SourceIdentity:
-    kind, name = network.kind, options.face_swapper_model
-    points = [five_points(each.face.landmarks) for each in faces]
-    if not kind.takes_embedding:
+def _identities(tools: ProcessorTools, network: SwapNetwork, options: FaceSwapperOptions) -> list[SourceIdentity]:
+    """Return the identity of each group of images; the networks are loaded once."""
+    make = _from_embeddings(tools, network, options) if network.kind.takes_embedding else _from_images(tools, network)
+    found = (find_source_faces(tools, group, SMALLEST_SOURCE_FACE) for group in range(len(tools.cast.images)))
+    return [make(_selected(faces, options.face_swapper_source_mode)) for faces in found]
+
+
+def _from_images(tools: ProcessorTools, network: SwapNetwork) -> Callable[[Sequence[SourceFace]], SourceIdentity]:
+    name = tools.settings[FaceSwapperOptions].face_swapper_model
+
+    def make(faces: Sequence[SourceFace]) -> SourceIdentity:
         if len(faces) > 1:
-            text = f'{name} uses the first source image only: {faces[0].path}'
+            text = f'{name} uses the first source image only: {faces[0].name}'
             tools.emit(Message('info', 'face_swapper', text))
-        return image_identity(kind, faces[0].frame, points[0])
+        return image_identity(network.kind, faces[0].frame, five_points(faces[0].face.landmarks))
+
+    return make
+
+
+def _from_embeddings(
+    tools: ProcessorTools, network: SwapNetwork, options: FaceSwapperOptions
+) -> Callable[[Sequence[SourceFace]], SourceIdentity]:
+    kind, name = network.kind, options.face_swapper_model
     embedder = ArcFace(tools.sessions.session(RECOGNISER))
-    embeddings = [embedder.embed(each.frame, five) for each, five in zip(faces, points, strict=True)]
-    _warn_of_others(tools, faces, [unit(each) for each in embeddings])
     matrix = last_initializer(tools.sessions.path(name)) if kind.source == 'matrix' else None
     converter_id = PUBLISHED[name].converter
     session = tools.sessions.session(converter_id) if converter_id else None
-    return embedding_identity(embeddings, embedder, converter(kind, session, matrix), kind, options.face_swapper_weight)
+    convert = converter(kind, session, matrix)
+
+    def make(faces: Sequence[SourceFace]) -> SourceIdentity:
+        embeddings = [embedder.embed(each.frame, five_points(each.face.landmarks)) for each in faces]
+        _warn_of_others(tools, faces, [unit(each) for each in embeddings])
+        return embedding_identity(embeddings, embedder, convert, kind, options.face_swapper_weight)
+
+    return make
 
 
 def _warn_of_others(tools: ProcessorTools, faces: Sequence[SourceFace], embeddings: Sequence[Floats]) -> None:
     """Warn about images that seem to show another person than the first one; a mean of two people resembles neither."""
     for source, embedding in zip(faces[1:], embeddings[1:], strict=True):
         if float(embedding @ embeddings[0]) < SAME_PERSON:
-            text = f'{source.path} and {faces[0].path} seem to show different people: their faces are averaged'
+            text = f'{source.path} and {faces[0].name} seem to show different people: their faces are averaged'
             tools.emit(Message('warn', 'face_swapper', text))

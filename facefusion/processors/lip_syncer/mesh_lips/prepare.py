@@ -1,4 +1,4 @@
-"""The embedded lip syncer: the curves of a voice move the mouth of each selected face."""
+"""The embedded lip syncer: the curves of its voice move the mouth of each selected face."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from facefusion.errors import InternalError
 from facefusion.faces.masks.options import FaceMaskOptions
+from facefusion.faces.role import NO_SOURCE
 from facefusion.faces.topology import load_topology
 from facefusion.processors.lip_syncer.fade import presence
 from facefusion.processors.lip_syncer.mesh_lips.idle import IdleMotion
@@ -31,9 +32,13 @@ class MeshLips:
     name = NAME
 
     def __init__(
-        self, renderer: MouthRenderer, curves: MouthCurves, options: LipSyncerOptions, masks: NetworkMasks | None = None
+        self,
+        renderer: MouthRenderer,
+        curves: Sequence[MouthCurves],
+        options: LipSyncerOptions,
+        masks: NetworkMasks | None = None,
     ) -> None:
-        """``masks``: the masks of published networks."""
+        """``curves``: those of each voice. ``masks``: the masks of published networks."""
         self._renderer = renderer
         self._curves = curves
         self._strength = options.lip_syncer_weight / _USUAL_WEIGHT
@@ -41,14 +46,16 @@ class MeshLips:
         self._masks = masks
 
     def process(self, batch: Sequence[FrameTask]) -> list[bool]:
-        """Change the mouths of each frame, and return for each frame whether any of its pixels changed."""
+        """Change the mouths of faces with a voice, and return for each frame whether any of its pixels changed."""
         return [self._speak(task) for task in batch]
 
     def _speak(self, task: FrameTask) -> bool:
-        mouth = _with_strength(self._curves.at(task.seconds), self._strength)
         idle = IdleMotion.at(float(task.seconds), self._idle) if self._idle > 0 and _is_still(task) else None
         changed = False
         for face in task.faces:
+            if face.role.voice == NO_SOURCE:
+                continue
+            mouth = _with_strength(self._curves[face.role.voice].at(task.seconds), self._strength)
             limit = self._masks.limit(task, face) if self._masks is not None else None
             changed |= self._renderer.render(task.frame, face, mouth, presence(task, face), idle, limit)
         return changed
@@ -67,8 +74,9 @@ def _is_still(task: FrameTask) -> bool:
 
 def prepare_mesh_lips(tools: ProcessorTools, options: LipSyncerOptions) -> Processor:
     """Return the processor of a run. Raises ModelError, ProviderError, Interrupted."""
-    if tools.voice is None:
+    if not tools.voices:
         raise InternalError('requirement-missing', 'the lip syncer was prepared without a voice')
-    curves = measure_curves(tools.voice, VoiceActivity(tools.sessions.session(DETECTOR)))
+    activity = VoiceActivity(tools.sessions.session(DETECTOR))
+    curves = [measure_curves(voice, activity, tools.flag) for voice in tools.voices]
     masks = prepare_network_masks(tools.settings[FaceMaskOptions], tools, NAME, MASK_TYPES)
     return MeshLips(MouthRenderer(load_topology()), curves, options, masks)
