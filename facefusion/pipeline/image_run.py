@@ -85,6 +85,8 @@ def _find_faces(
     selection = selector.select(linked)
     selected = linked.select(selection)
     report.add(selected)
+    report.count_people(people, run.wanted)
+    report.add_people(linked, selected, selector.track_reasons)
     run.screening.check_ages(plan.target.path, frame, selected)
     refuse_if_nobody(selector, people, len(selected.frame), run.wanted)
     flag.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 from facefusion.events import Message
 from facefusion.faces.chunk import LinkedChunk
 from facefusion.faces.face import landmark_box
+from facefusion.faces.people import People
 from facefusion.media.gaps import TimeGap
 from facefusion.pipeline.people_report import PeopleReport
 from facefusion.pipeline.ranges import LISTED_RANGES, FrameRanges
+from facefusion.pipeline.selection import Wanted
 from facefusion.processors.registration import SMALLEST_FACE
 
 
@@ -53,6 +55,16 @@ class FaceReport:
         has_face[chunk.frame - chunk.first] = True
         for number in (np.flatnonzero(~has_face) + chunk.first).tolist():
             self.without.add(number)
+
+    def count_people(self, people: People, wanted: Wanted) -> None:
+        """Count the following faces by person, if a recogniser tells people apart."""
+        if wanted.kind is not None:
+            self.people = PeopleReport(people.of_track, wanted.options.face_selector_mode == 'one')
+
+    def add_people(self, linked: LinkedChunk, selected: LinkedChunk, reasons: Mapping[int, str]) -> None:
+        """Count the people of the next chunk; see ``PeopleReport.add``."""
+        if self.people is not None:
+            self.people.add(linked, selected, reasons)
 
     @property
     def processed(self) -> int:

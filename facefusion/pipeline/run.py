@@ -170,12 +170,15 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     tracks = tracker.tracks()
     people = find_people(tracks, run.wanted.kind)
     selector, will_change = Selector(run.wanted, tracks, people), False
+    report.count_people(people, run.wanted)
+    reasons = selector.track_reasons
     for span in video.chunks:
         linked = work.load_linked(LinkedChunk, span, flag)
         selection = selector.select(linked)
         work.save_linked(selection, span, flag)
         selected = linked.select(selection)
         report.add(selected)
+        report.add_people(linked, selected, reasons)
         screening.add_linked(selected)
         numbers = range(span.start, span.stop)
         will_change = will_change or any(run.changes(faces_of(selected, number)) for number in numbers)

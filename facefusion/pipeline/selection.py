@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,9 +109,10 @@ class Selector:
         self._last_frame = -2
 
     @property
-    def person_of(self) -> Mapping[int, int]:
-        """The person of each track."""
-        return self._people.of_track
+    def track_reasons(self) -> dict[int, str]:
+        """The reasons to leave whole people alone, by track."""
+        of_track = self._people.of_track
+        return {track: self.reasons[person] for track, person in of_track.items() if person in self.reasons}
 
     def select(self, chunk: LinkedChunk) -> Selection:
         """Return the selected rows of ``chunk``, which contains all faces."""
