@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from facefusion.errors import InternalError, UsageError
+from facefusion.errors import UsageError
 from facefusion.events import Emit
 from facefusion.media.files import write_failure
 from facefusion.ownership import new_owner
@@ -100,10 +102,9 @@ def _limited(crop: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    is_encoded, data = cv2.imencode('.png', pixels)
-    if not is_encoded:
-        raise InternalError('sheet-encoding', f'a PNG of {pixels.shape[1]}x{pixels.shape[0]} was not encoded')
-    return data.tobytes()
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels[..., ::-1])).save(file, 'PNG')
+    return file.getvalue()
 
 
 def _write(path: Path, data: bytes) -> None:

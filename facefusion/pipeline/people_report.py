@@ -132,10 +132,14 @@ class PeopleReport:
             shown = [f'person {number} in {each.processed}' for number, each in list(done.items())[:_SHOWN_PEOPLE]]
             shown[0] += ' frame' if next(iter(done.values())).processed == 1 else ' frames'
             text += f': {_listed(shown, self.processed)}'
-        if alone:
-            shown = [f'person {number} was left alone: {_main(each)}' for number, each in alone.items()]
-            text += f'; {_listed(shown[:_SHOWN_PEOPLE], self.count - self.processed)}'
-        return text
+        reasons: dict[str, list[str]] = {}
+        for number, each in alone.items():
+            reasons.setdefault(_main(each), []).append(f'{number}')
+        for reason, numbers in reasons.items():
+            names, were = ('person', 'was') if len(numbers) == 1 else ('people', 'were')
+            text += f'; {names} {_listed(numbers[:_SHOWN_PEOPLE], len(numbers))} {were} left alone: {reason}'
+        unlisted = sum(not is_processed for is_processed in self._more.values())
+        return f'{text}; {unlisted} more were left alone' if unlisted else text
 
     def _add_frame(self, frame: int, found: Mapping[int, str]) -> None:
         for person, reason in found.items():

@@ -27,6 +27,13 @@ RUNS = {
 LISTED = {
     'verify': {'--sidecar', '--format', '--trusted-roots', '--provenance-path', '--jobs-path', '--log-level'},
     'check': {'--format', *STORE, *DEVICES, *MODELS},
+    'faces': {
+        *('--output', '--format', '--face-recognizer-model', '--face-tracker-score', '--max-faces'),
+        *(f'--face-detector-{name}' for name in ('model', 'size', 'margin', 'angles', 'score')),
+        *('--face-landmarker-model', '--face-landmarker-score', '--trim-frame-start', '--trim-frame-end'),
+        *('--execution-thread-count', '--temp-path', '--cache-size', '--system-memory-limit'),
+        *(STORE | DEVICES | MODELS),
+    },
     'doctor': {'--format', '--temp-path', '--jobs-path', '--log-level', *DEVICES, *MODELS},
     'models': {'--progress', '--log-level', *MODELS},
     'force-download': {'--progress', '--log-level', *MODELS},

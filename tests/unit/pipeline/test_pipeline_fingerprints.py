@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from fakes.tiny_clip import make_tiny_clip
@@ -12,6 +13,7 @@ from fakes.tiny_clip import make_tiny_clip
 from facefusion.cli.headless_run import GROUPS
 from facefusion.errors import InputError, Interrupted, MediaError
 from facefusion.events import silent
+from facefusion.faces.measurement_table import measurements_named
 from facefusion.faces.options import FaceDetectorOptions
 from facefusion.inference.options import ExecutionOptions
 from facefusion.media import file_stamp
@@ -21,15 +23,18 @@ from facefusion.models.choice import EmbeddedModels
 from facefusion.models.digests import file_sha256
 from facefusion.pipeline import fingerprints
 from facefusion.pipeline.fingerprints import (
+    InputDigests,
     check_sources_unchanged,
     code_sha256,
     fingerprint_run,
+    fingerprint_survey,
     hash_inputs,
     stamp_sources,
     target_sha256,
 )
 from facefusion.pipeline.options import PathOptions, WorkOptions
 from facefusion.pipeline.plan import make_plan
+from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.provenance.label_options import DisclosureOptions
 from facefusion.safety.options import ConsentOptions
@@ -112,6 +117,26 @@ def test_analysis_and_plan_have_separate_digests(digests, clip):
     assert all(each.analysis == first.analysis for each in rendering)
     assert len({each.plan for each in (first, *rendering, *analysing)}) == 12
     assert len({each.analysis for each in (first, *analysing)}) == 5
+
+
+def test_the_analysis_of_a_survey_serves_runs_that_measure_no_more(digests, clip, tmp_path):
+    run, weights = digests(FaceDebuggerOptions(('face-mask',))), MODELS | {'dlib_face_resnet': 'dd'}
+    settings = freeze_models(resolve(GROUPS, {}, None, {}), EmbeddedModels(), silent)
+    inputs = InputDigests(run.target, (), weights)
+
+    def survey(*names, watched=MappingProxyType({}), models=weights):
+        measurements = measurements_named(names)
+        given = replace(inputs, models=models)
+        return fingerprint_survey(measurements, settings, given, [watched], ('cpu',)).analysis
+
+    assert survey('skin') == run.analysis
+    assert survey('skin', watched={'ages': 'dd'}) in run.fuller
+    larger = survey('skin', 'identity_dlib_face_resnet')
+    assert larger != run.analysis and larger not in run.fuller
+    # A run that knows the weights of the recogniser finds the larger analysis, unless the weights differ.
+    assert larger in digests(FaceDebuggerOptions(('face-mask',)), models=weights).fuller
+    other = survey('skin', 'identity_dlib_face_resnet', models=weights | {'dlib_face_resnet': 'ee'})
+    assert other not in digests(FaceDebuggerOptions(('face-mask',)), models=weights).fuller
 
 
 def test_the_classifiers_of_the_content_gate_change_the_plan(digests):
