@@ -124,7 +124,7 @@ def test_people_and_ranges_are_listed_up_to_a_number():
     assert record['persons'][1]['more_ranges_left_alone'] == 4
     assert schema_errors(record, 'people_report') == []
     text = report.as_text()
-        assert len(text) < 500 and 'and 37 more were left alone: too many faces; 6 more were left alone' in text
+    assert len(text) < 500 and 'and 37 more were left alone: too many faces; 6 more were left alone' in text
 
 
 def test_a_run_that_selects_no_one_does_not_say_that_there_is_no_face():
