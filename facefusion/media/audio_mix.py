@@ -115,8 +115,8 @@ def write_mix(sounds: Sequence[SoundInfo], path: Path, volume: float, stop: Stop
         raise
     if not clipped:
         return ()
-    seconds = clipped / form.rate
-    return (f'the mix of the voices is too loud: {seconds:.3f} seconds are clipped; lower --output-audio-volume',)
+    of_all = f'{clipped} of {position} samples are clipped'
+    return (f'the mix of the voices is too loud: {of_all}; lower --output-audio-volume',)
 
 
 def mixed_samples(sounds: Sequence[SoundInfo], stop: StopFlag) -> Iterator[Samples]:

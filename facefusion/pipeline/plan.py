@@ -224,6 +224,8 @@ def make_plan(
         _check_detector_size(settings[FaceDetectorOptions])
     users = _source_users(chain)
     cast = find_cast(settings, sources, users)
+    # Only files of the plan are screened, hashed and named in the credentials.
+    sources = sources if cast.people is None else cast.files
     sounds = find_sounds(cast, sources, users, flag)
     family = _family(settings, target, sounds)
     check_selection(settings, target, cast)

@@ -64,7 +64,9 @@ def join_clip(joining: Joining, plan: Plan, part: Path, emit: Emit, flag: StopFl
     mix = part.with_suffix('.wav')
     try:
         if joining.audio.mixed:
-            for text in write_mix(plan.sounds, mix, joining.audio.volume, flag):
+            with called('mix.wav', mix):
+                remarks = write_mix(plan.sounds, mix, joining.audio.volume, flag)
+            for text in remarks:
                 emit(Message('warn', 'publish', text))
             joining = replace(joining, audio=replace(joining.audio, path=mix, volume=1.0))
         with called(plan.output.name, part):

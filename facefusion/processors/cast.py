@@ -33,6 +33,11 @@ class Cast:
     voices: tuple[Path, ...] = ()
     people: tuple[CastPerson, ...] | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, each once: the images, then the voices."""
+        return tuple(dict.fromkeys([*(path for group in self.images for path in group), *self.voices]))
+
     def sources_of(self, person: int) -> CastPerson | None:
         """Return the sources of a person; None for a person that the face map does not name."""
         if self.people is None:

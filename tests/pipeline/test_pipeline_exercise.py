@@ -242,7 +242,7 @@ def test_the_output_has_the_mix_of_all_voices_of_a_face_map(run, clip, two_voice
     run(LOUDNESS, clip, tmp_path / 'out.mkv', '--face-map', text, *UNMARKED, *FLAC)
     found = samples_of(tmp_path / 'out.mkv') / 65536
     assert len(found) == len(wanted) and np.abs(found - wanted).max() < 1 and (wanted >= 32767).sum() > 100
-    assert 'seconds are clipped' in run.messages
+    assert 'samples are clipped' in run.messages
     for name in ('0.wav (person 0)', '1.wav (person 2)'):
         assert f'no speech was found in {name}: mouths stay closed' in run.messages
     picture = tmp_path / 'in.png'

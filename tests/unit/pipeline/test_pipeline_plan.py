@@ -214,7 +214,7 @@ def test_an_image_too_large_for_its_format_is_refused(files):
 
 
 def mapped(files, text):
-    chosen = settings(files, sources=('face.png', 'other.png'))
+    chosen = settings(files, sources=())
     text = ','.join(f'{files}/{entry}'.replace('+', f'+{files}/') for entry in text.split())
     return make_plan(chosen.replace(ReferenceFaceOptions(face_map=text)), 1)
 
@@ -227,3 +227,9 @@ def test_the_images_of_a_face_map_are_compared_within_each_source_and_counted_in
     assert two.memory_parts['further source faces'] == SOURCE_BYTES
     assert sum(two.memory_parts.values()) == two.memory == one.memory + SOURCE_BYTES
     assert one.cast.images == ((files / 'face.png', files / 'other.png'),)
+
+
+def test_the_files_of_a_face_map_are_the_sources_of_the_plan(files):
+    """Only sources of the plan are screened and hashed."""
+    write_image(PixelFrame(np.full((48, 64, 3), 91, np.uint8)), files / 'other.png', 'png', 100, silent)
+    assert mapped(files, 'other.png=0 face.png=2 other.png=5').sources == (files / 'other.png', files / 'face.png')
