@@ -107,7 +107,7 @@ def test_a_stored_step_has_the_files_of_its_face_map(program, portrait_source, f
         (('--face-map', 'gone.png=0'), 2, 'face-map-sources', 'is a source'),
         (('--face-selector-mode', 'reference', '--face-recognizer-model', 'none'), 2, 'recogniser-missing', 'none'),
         (('--face-selector-age-start', 40, '--face-selector-age-end', 30), 2, 'age-range', 'leave no age'),
-        (('--face-selector-gender', 'female'), 6, 'model-missing', 'fairface'),
+        (('--face-selector-gender', 'female'), 6, 'model-missing-offline', 'fairface'),
     ],
 )
 def test_a_selection_that_cannot_work_is_refused(
