@@ -85,6 +85,10 @@ class RankedViews:
         for views in self._views.values():
             views.offer(frame, track, face)
 
+    def has(self, track: int) -> bool:
+        """Whether a view of the track is stored."""
+        return any(views.of(track)[0] for views in self._views.values())
+
     def of(self, ranking: Ranking, track: int) -> tuple[tuple[FaceView, ...], float]:
         """Return the views of a track by a ranking, as ``BestViews.of`` does."""
         return self._views[ranking].of(track)

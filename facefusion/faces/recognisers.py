@@ -43,12 +43,12 @@ class RecogniserKind:
         return float(np.interp(distance, self.distances[::-1], self.cosines[::-1]))
 
 
-# ArcFace: the distance of FaceFusion 3.8, (1 - cosine) / 2. dlib: cosines of faces of different people have a mean of
-# 0.85, those of one person are above 0.94 (embedded-models.md section 5).
+# ArcFace: the distance of FaceFusion 3.8, (1 - cosine) / 2. dlib: the cosines of photographs of different people have
+# a mean of 0.86, and 0.935 separates these from photographs of one person (docs/people.md).
 KINDS: Mapping[str, RecogniserKind] = MappingProxyType(
     {
         ARCFACE: RecogniserKind(ARCFACE, 512, (-1.0, 1.0), (1.0, 0.0)),
-        DLIB: RecogniserKind(DLIB, 128, (-1.0, 0.85, 0.94, 1.0), (1.0, 0.5, 0.3, 0.0)),
+        DLIB: RecogniserKind(DLIB, 128, (-1.0, 0.86, 0.935, 1.0), (1.0, 0.5, 0.3, 0.0)),
     }
 )
 

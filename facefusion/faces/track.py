@@ -156,7 +156,7 @@ class ChunkTracker:
         self._active = followed
         self._number_after_crossings([track for track, _ in lost])
         for track in followed:
-            self._observe(frame, track.number, track.last)
+            self._observe(frame, track.number, track.last, track in self._crossings)
         return lost
 
     def _number_after_crossings(self, lost: list[Track]) -> None:
@@ -266,10 +266,12 @@ class ChunkTracker:
         self._tracks += 1
         return self._tracks - 1
 
-    def _observe(self, frame: Frame, track: int, face: Face) -> None:
+    def _observe(self, frame: Frame, track: int, face: Face, is_crossing: bool = False) -> None:
         seen = Observation(frame.number, track, face, self.meters.measure(frame, face.landmarks))
         self._seen.setdefault(seen.frame, []).append(seen)
-        self._views.offer(frame, track, face)
+        # A view of a crossing may show the other face, so it serves only a track without views.
+        if not is_crossing or not self._views.has(track):
+            self._views.offer(frame, track, face)
 
     def _owner(self, detection: Detection) -> Track | None:
         """Return the track that a detection confirms, if any."""
