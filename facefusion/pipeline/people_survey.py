@@ -69,8 +69,8 @@ class SurveyTools:
 
     ``recogniser`` is the catalogue id of the recogniser, ``measured`` are the names of all measurements. ``screening``
     scores the frames, so that later runs can use the analysis from the ``cache``; it refuses nothing here. ``digests``
-    are those of the weights by model id. ``temp`` is the folder of the work files, or None for that of the system. ``threads`` is the
-    number of threads in use; those that chunks leave idle run the networks.
+    are those of the weights by model id. ``temp`` is the folder of the work files, or None for that of the system.
+    ``threads`` is the number of threads in use; those that chunks leave idle run the networks.
     """
 
     settings: Settings
