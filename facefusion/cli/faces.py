@@ -146,7 +146,7 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
     from facefusion.pipeline.people_survey import SurveyTools, check_detector_size, measured_with
     from facefusion.safety.sample_cache import model_digests
     from facefusion.safety.voters import find_voters
-    from facefusion.steps.step_run import RunFolders
+    from facefusion.steps.step_run import RunFolders, worker_count
 
     check_detector_size(settings[FaceDetectorOptions])
     recogniser, work = settings[FaceRecognizerOptions].face_recognizer_model, settings[WorkOptions]
@@ -167,6 +167,7 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
         digests=model_digests(store, models),
         cache=folders.cache(emit),
         temp=temp,
+        threads=worker_count(settings),
         emit=emit,
         flag=flag,
     )

@@ -70,6 +70,7 @@ class SurveyTools:
     ``recogniser`` is the catalogue id of the recogniser, ``measured`` are the names of all measurements. ``screening``
     scores the frames, so that later runs can use the analysis from the ``cache``; it refuses nothing here. ``digests``
     are those of the weights by model id. ``temp`` is the folder of the work files, or None for that of the system.
+    ``threads`` is the number of threads in use; those that chunks leave idle run the networks.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class SurveyTools:
     digests: Mapping[str, str]
     cache: AnalysisCache
     temp: Path | None
+    threads: int
     emit: Emit
     flag: StopFlag
 
@@ -217,7 +219,7 @@ def survey_people(path: Path, tools: SurveyTools, engine: Engine) -> Survey:
         else:
             frame = read_image(path, tools.emit)
             check_unchanged(target, tools.flag)
-            faces = _face_tools(tools)
+            faces = _face_tools(tools, 1)
             survey = _survey(target, (0, 1), [still_chunk(frame, faces.analyser, faces.meters)], tools)
     return survey
 
@@ -260,8 +262,9 @@ def _memory(target: VideoInfo, workers: int) -> Iterable[int]:
     return memory_of_video(target.width * target.height, 3 if target.bits <= 8 else 6, workers, 0).values()
 
 
-def _face_tools(tools: SurveyTools) -> FaceTools:
-    settings, sessions = tools.settings, tools.sessions
+def _face_tools(tools: SurveyTools, chunks: int) -> FaceTools:
+    """Return the tools that find and measure the faces of this many chunks."""
+    settings, sessions = tools.settings, tools.sessions.at(max(tools.threads // min(chunks, tools.threads), 1))
     analyser = make_analyser(
         sessions, settings[FaceDetectorOptions], settings[FaceLandmarkerOptions], settings[FaceSelectorOptions]
     )
@@ -283,7 +286,7 @@ def _chunks(target: VideoInfo, timeline: Timeline, tools: SurveyTools, engine: E
     with TemporaryDirectory(prefix='facefusion-faces-', dir=tools.temp, ignore_cleanup_errors=True) as temp:
         folder = WorkFolder(Path(temp) / 'chunks', digests, tools.cache)
         folder.open()
-        analysis = ChunkAnalysis(target, timeline.stop, _face_tools(tools), screening)
+        analysis = ChunkAnalysis(target, timeline.stop, _face_tools(tools, len(spans)), screening)
         units = AnalysisUnits(analysis, ChunkCheckpoints(target, timeline.stop, folder, screening))
         _analyse(units, spans, engine, tools)
         yield (units.checkpoints.load(span, flag)[0] for span in spans)
