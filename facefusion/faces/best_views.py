@@ -45,20 +45,31 @@ class BestViews:
     def __init__(self, ranking: Ranking = LARGEST) -> None:
         self._ranking = ranking
         self._views: dict[int, list[tuple[float, FaceView]]] = {}
+        # The tracks whose views were all taken while another face was overlapping.
+        self._overlapped: set[int] = set()
 
-    def offer(self, frame: Frame, track: int, face: Face) -> None:
-        """Store the face if it is among the best of its track; a face outside the frame is ignored."""
+    def offer(self, frame: Frame, track: int, face: Face, is_overlapped: bool = False) -> None:
+        """Store the face if it is among the best of its track; a face outside the frame is ignored.
+
+        A view in which the face overlaps another one may show the other face: any other view replaces it.
+        """
         if is_outside(frame, face):
             return
         quality = self._ranking.quality(face)
         known = self._views.get(track, [])
+        if known and is_overlapped != (track in self._overlapped):
+            if is_overlapped:
+                return
+            known = []
         if len(known) == MOST_VIEWS and quality <= known[-1][0]:
             return
-        if not known and len(self._views) == self._ranking.tracks and not self._drop_worse(quality):
+        is_full = track not in self._views and len(self._views) == self._ranking.tracks
+        if is_full and not self._drop_worse(quality):
             return
         # The sort is stable, so the earlier of two equal views comes first.
         known = sorted([*known, (quality, _crop(frame, face, self._ranking))], key=lambda view: -view[0])
         self._views[track] = known[:MOST_VIEWS]
+        (self._overlapped.add if is_overlapped else self._overlapped.discard)(track)
 
     def of(self, track: int) -> tuple[tuple[FaceView, ...], float]:
         """Return the views of a track, best first, and their total weight; none if the track is not stored."""
@@ -80,14 +91,10 @@ class RankedViews:
     def __init__(self, rankings: Iterable[Ranking]) -> None:
         self._views = {ranking: BestViews(ranking) for ranking in rankings}
 
-    def offer(self, frame: Frame, track: int, face: Face) -> None:
-        """Store the face where it is among the best of its track."""
+    def offer(self, frame: Frame, track: int, face: Face, is_overlapped: bool = False) -> None:
+        """Store the face where it is among the best of its track, as ``BestViews.offer`` does."""
         for views in self._views.values():
-            views.offer(frame, track, face)
-
-    def has(self, track: int) -> bool:
-        """Whether a view of the track is stored."""
-        return any(views.of(track)[0] for views in self._views.values())
+            views.offer(frame, track, face, is_overlapped)
 
     def of(self, ranking: Ranking, track: int) -> tuple[tuple[FaceView, ...], float]:
         """Return the views of a track by a ranking, as ``BestViews.of`` does."""

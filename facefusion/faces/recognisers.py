@@ -44,11 +44,11 @@ class RecogniserKind:
 
 
 # ArcFace: the distance of FaceFusion 3.8, (1 - cosine) / 2. dlib: the cosines of photographs of different people have
-# a mean of 0.86, and 0.935 separates these from photographs of one person (docs/people.md).
+# a mean of 0.86, and 0.9325 separates these from photographs of one person (docs/people.md).
 KINDS: Mapping[str, RecogniserKind] = MappingProxyType(
     {
         ARCFACE: RecogniserKind(ARCFACE, 512, (-1.0, 1.0), (1.0, 0.0)),
-        DLIB: RecogniserKind(DLIB, 128, (-1.0, 0.86, 0.935, 1.0), (1.0, 0.5, 0.3, 0.0)),
+        DLIB: RecogniserKind(DLIB, 128, (-1.0, 0.86, 0.9325, 1.0), (1.0, 0.5, 0.3, 0.0)),
     }
 )
 

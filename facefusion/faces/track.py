@@ -38,13 +38,14 @@ class Track:
     """A followed face; ``missed`` counts consecutive regular detections without it.
 
     ``number``: that of its rows; it changes after a crossing. ``motion``: the movement of its middle since the previous
-    frame, in pixels; None while unknown.
+    frame, in pixels; None while unknown. ``has_crossed``: whether it may have followed two faces.
     """
 
     number: int
     last: Face
     missed: int = 0
     motion: Floats | None = None
+    has_crossed: bool = False
 
     def advance(self, face: Face) -> None:
         """Set the face of the next frame."""
@@ -164,7 +165,7 @@ class ChunkTracker:
         crossed = [track for track in lost if track in self._crossings]
         separated = self._crossings.update(self._active, [track.last.box for track in self._active])
         for track in [*(track for track in self._active if track in separated), *crossed]:
-            track.number = self._next_number()
+            track.number, track.has_crossed = self._next_number(), True
 
     def _detect(self, frame: Frame, lost: list[tuple[Track, Floats]]) -> None:
         detections = self.analyser.detect(frame)
@@ -209,9 +210,13 @@ class ChunkTracker:
             return False
         if len(self._active) >= self.analyser.most:
             self._drop_smallest(frame)
+        if track.has_crossed:
+            # The mesh was lost after a crossing, so this may be the other face.
+            track.number = self._next_number()
         track.last, track.motion = face, None
+        is_crossing = any(share > CROSSED for share in self._shared_with(face))
         self._active.append(track)
-        self._observe(frame, track.number, face)
+        self._observe(frame, track.number, face, is_crossing)
         if is_new:
             self.appeared.append(face)
             self._follow_backwards(track)
@@ -247,17 +252,24 @@ class ChunkTracker:
             others = [entry.face.box for entry in seen]
             if face is None or len(others) >= self.analyser.most or _overlaps(face.box, others, SAME_FACE_OVERLAP):
                 return
-            self._note_crossed(track, face, seen)
+            is_crossing = self._note_crossed(track, face, seen)
             back.advance(face)
-            self._observe(frame, track.number, face)
+            self._observe(frame, track.number, face, is_crossing)
 
-    def _note_crossed(self, track: Track, face: Face, seen: list[Observation]) -> None:
-        """Note the followed tracks that a new track, followed backwards, overlaps in an earlier frame."""
+    def _shared_with(self, face: Face) -> list[float]:
+        """Return the parts of a face that it shares with each followed face."""
+        boxes = [face.box, *(track.last.box for track in self._active)]
+        shared: list[float] = shared_parts(boxes)[0, 1:].tolist()
+        return shared
+
+    def _note_crossed(self, track: Track, face: Face, seen: list[Observation]) -> bool:
+        """Note the followed tracks that a new track, followed backwards, overlaps; return whether there is any face."""
         shared = shared_parts([face.box, *(entry.face.box for entry in seen)])[0, 1:]
         crossed = {entry.track for entry, share in zip(seen, shared.tolist(), strict=True) if share > CROSSED}
         for other in self._active:
             if other.number in crossed and other is not track:
                 self._crossings.add(track, other)
+        return bool(crossed)
 
     def _open(self, face: Face) -> Track:
         return Track(self._next_number(), face)
@@ -269,9 +281,7 @@ class ChunkTracker:
     def _observe(self, frame: Frame, track: int, face: Face, is_crossing: bool = False) -> None:
         seen = Observation(frame.number, track, face, self.meters.measure(frame, face.landmarks))
         self._seen.setdefault(seen.frame, []).append(seen)
-        # A view of a crossing may show the other face, so it serves only a track without views.
-        if not is_crossing or not self._views.has(track):
-            self._views.offer(frame, track, face)
+        self._views.offer(frame, track, face, is_crossing)
 
     def _owner(self, detection: Detection) -> Track | None:
         """Return the track that a detection confirms, if any."""
@@ -308,9 +318,12 @@ def _overlaps(box: Floats, others: list[Floats], limit: float) -> bool:
 
 
 def _revive(lost: list[tuple[Track, Floats]], face: Face) -> Track | None:
-    """Return the lost track that was expected where ``face`` is."""
-    near = (track for track, expected in lost if box_overlap(landmark_box(expected), face.box) > MATCH_OVERLAP)
-    return next(near, None)
+    """Remove and return the lost track that was expected where ``face`` is."""
+    for k, (track, expected) in enumerate(lost):
+        if box_overlap(landmark_box(expected), face.box) > MATCH_OVERLAP:
+            del lost[k]
+            return track
+    return None
 
 
 def _measure_tracks(
