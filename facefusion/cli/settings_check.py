@@ -170,9 +170,6 @@ def _judge_unknown(where: str, section: str, key: str, sections: Mapping[str, st
     part = next((part for start, part in MISSING_PARTS.items() if key.startswith(start)), '')
     if part and key in PEER_KEYS:
         return Finding(where, 'is ignored', cause=f'it belongs to {part}, which this version does not have')
-    if key in PEER_KEYS:
-        cause = 'it is an option of FaceFusion 3.8 that this version does not have yet'
-        return Finding(where, unknown, 'config-key', cause, 'remove the line, or leave its value blank')
     close = get_close_matches(key, sections, n=1)
     hint = f'did you mean {close[0]}?' if close else 'remove the line, or leave its value blank'
     return Finding(where, unknown, 'config-key', f'there is no option [{section}] {key}', hint)

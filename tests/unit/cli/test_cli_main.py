@@ -208,7 +208,7 @@ def test_an_unknown_option_is_refused_with_a_suggestion(capsys):
 def test_an_invalid_choice_shows_the_choices(capsys):
     assert main(['headless-run', '--face-selector-mode', 'all'], {}) == 2
     err = capsys.readouterr().err
-    assert "--face-selector-mode: 'all' is not one of: many, one [usage]" in err
+    assert "--face-selector-mode: 'all' is not one of: many, one, reference [usage]" in err
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,6 @@ from facefusion.settings import read_ini
 
 KNOWN = tuple(dict.fromkeys(group for name in OPTION_MODULES for group in import_module(name).GROUPS))
 INFOS = {info.key: info for group in KNOWN for info in describe(group)}
-# Keys of FaceFusion 3.8 that change the result and that this version does not support.
-NOT_YET = {
-    'face_selector_age_start',
-    'face_selector_age_end',
-    'face_selector_gender',
-    'face_tracker_score',
-    'reference_face_position',
-    'reference_face_distance',
-    'reference_frame_number',
-}
 # Options of FaceFusion 3.8 that have no effect in this program, with their section and choices.
 IDLE = {
     'workflow_strategy': ('workflow', ('disk', 'memory')),
@@ -60,7 +50,7 @@ def test_keys_without_effect_do_not_count_as_invalid(ini):
 
 def test_every_unusable_key_is_reported_with_its_verdict(ini):
     loaded = ini(
-        '[face_selector]\nface_selector_mode = all\nface_selector_race = asian\nface_selector_gender = female\n'
+        '[face_selector]\nface_selector_mode = all\nface_selector_race = asian\nface_selector_sex = female\n'
         '[face_detector]\nface_detectr_score = 0.5\nface-detector-size = 320x320\n'
         '[frame_extraction]\ntemp_frame_format = jpeg\n'
         '[processors]\nprocessors = face_swapper deep_swapper\nage_modifier_model = fran\n'
@@ -73,9 +63,9 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
     assert error.reference == 'option-refused' and error.message == f'{loaded.path} has 9 keys that cannot be used'
     lines = error.cause.split('\n    ')
     expected = [
-        "line 2: [face_selector] face_selector_mode has an invalid value: 'all' is not one of: many, one",
+        "line 2: [face_selector] face_selector_mode has an invalid value: 'all' is not one of: many, one, reference",
         'line 3: [face_selector] face_selector_race is refused: this program does not sort people',
-        'line 4: [face_selector] face_selector_gender is not an option of this version: it is an option',
+        'line 4: [face_selector] face_selector_sex is not an option of this version: there is no option',
         'line 6: [face_detector] face_detectr_score is not an option of this version: there is no option',
         'line 7: [face_detector] face-detector-size is not an option of this version: it is called face_detector_size',
         'line 9: [frame_extraction] temp_frame_format has no effect here: frames go',
@@ -101,13 +91,13 @@ def test_an_ini_file_with_only_ignored_keys_is_accepted_with_remarks(ini):
 @pytest.mark.parametrize('key', sorted(PEER_KEYS - {'config_path'}))
 def test_every_option_of_facefusion_38_is_known_or_has_a_verdict(ini, key):
     if key in INFOS:
-        assert key not in NOT_YET and not (set(OLDER_NAMES) & {key})
+        assert key not in OLDER_NAMES
         return
     loaded = ini(f'[some]\n{key} = x\n')
-    if key in REFUSED_OPTIONS or key in NOT_YET:
+    if key in REFUSED_OPTIONS:
         with pytest.raises(UsageError) as caught:
             check_ini(loaded, KNOWN)
-        assert caught.value.reference == ('option-refused' if key in REFUSED_OPTIONS else 'config-key')
+        assert caught.value.reference == 'option-refused'
     else:
         (said,) = check_ini(loaded, KNOWN)
         assert 'is ignored' in said and key.startswith(tuple(MISSING_PARTS))

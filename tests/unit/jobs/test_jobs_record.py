@@ -306,7 +306,7 @@ def test_unknown_argument_values_of_facefusion_38_become_defaults():
     assert kept['face_detector_model'] == 'auto'
     assert any('face_detector_model' in event.text for event in messages)
     with pytest.raises(UsageError, match='face_selector_mode'):
-        restore(peer_args('clip.mp4', 'out.mp4') | {'face_selector_mode': 'reference'}, '1', silent)
+        restore(peer_args('clip.mp4', 'out.mp4') | {'face_selector_mode': 'everyone'}, '1', silent)
 
 
 @pytest.mark.parametrize('version', ['1', '2'])

@@ -15,7 +15,7 @@ from facefusion.events import silent
 from facefusion.faces import measurement_table
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.measurement_types import FaceMeasurement, Measurements, TrackMeasurement, weighted_mean
-from facefusion.faces.options import FaceDetectorOptions, ReferenceFaceOptions
+from facefusion.faces.options import ARCFACE, FaceDetectorOptions, FaceRecognizerOptions, ReferenceFaceOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
@@ -213,8 +213,10 @@ def test_an_image_too_large_for_its_format_is_refused(files):
     assert caught.value.reference == 'output-too-large'
 
 
-def mapped(files, text):
+def mapped(files, text, *groups):
     chosen = settings(files, sources=())
+    for group in groups:
+        chosen = chosen.replace(group)
     text = ','.join(f'{files}/{entry}'.replace('+', f'+{files}/') for entry in text.split())
     return make_plan(chosen.replace(ReferenceFaceOptions(face_map=text)), 1)
 
@@ -222,7 +224,9 @@ def mapped(files, text):
 def test_the_images_of_a_face_map_are_compared_within_each_source_and_counted_in_the_memory(files):
     write_image(PixelFrame(np.full((48, 64, 3), 91, np.uint8)), files / 'other.png', 'png', 100, silent)
     one, two = mapped(files, 'face.png+other.png=0'), mapped(files, 'face.png=0 other.png=1')
-    assert EMBEDDER in one.models and EMBEDDER not in two.models
+    arcface = FaceRecognizerOptions(ARCFACE)
+    assert EMBEDDER in mapped(files, 'face.png+other.png=0', arcface).models
+    assert EMBEDDER not in mapped(files, 'face.png=0 other.png=1', arcface).models
     assert 'further source faces' not in one.memory_parts
     assert two.memory_parts['further source faces'] == SOURCE_BYTES
     assert sum(two.memory_parts.values()) == two.memory == one.memory + SOURCE_BYTES
