@@ -143,7 +143,8 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
     """Fetch the models, and return the tools of the survey with the analysis cache of runs."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
-    from facefusion.pipeline.people_survey import SurveyTools, check_detector_size, measured_with
+    from facefusion.pipeline.people_survey import SurveyTools, measured_with
+    from facefusion.pipeline.selection_requirements import check_detector_size
     from facefusion.safety.sample_cache import model_digests
     from facefusion.safety.voters import find_voters
     from facefusion.steps.step_run import RunFolders, worker_count

@@ -136,7 +136,7 @@ def fingerprint_run(
         'the target': inputs.target,
         'the sources': list(inputs.sources),
         'the settings': rendered['settings'],
-        'the models': dict(models),
+        'the models': rendered['models'],
         'the program': [common['program'], rendered['program']],
         'the libraries': common['libraries'],
         'the execution providers': list(providers),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facefusion.errors import NoFaceError, UsageError
+from facefusion.errors import NoFaceError
 from facefusion.events import Emit
 from facefusion.faces.attributes import AGES, ATTRIBUTES, GENDERS, age_of, gender_of
 from facefusion.faces.chunk import FaceChunk
@@ -24,7 +24,6 @@ from facefusion.faces.options import (
     FaceLandmarkerOptions,
     FaceSelectorOptions,
     FaceTrackerOptions,
-    sizes_of,
 )
 from facefusion.faces.people import DoubtfulMerge, People, Person, find_people, people_of_image
 from facefusion.faces.point_analyser import make_analyser
@@ -230,18 +229,6 @@ def measured_with(recogniser: str, settings: Settings, with_attributes: bool) ->
     names = [identity_name(recogniser)]
     names += [ATTRIBUTES.name] if with_attributes else []
     return measurements_named([*names, SKIN.name] if has_mesh else names).names
-
-
-def check_detector_size(options: FaceDetectorOptions) -> None:
-    """Raise UsageError detector-size for a size that the detector does not have."""
-    sizes = sizes_of(options)
-    if options.face_detector_size not in sizes:
-        raise UsageError(
-            'detector-size',
-            f'the detector {options.face_detector_model} has no size {options.face_detector_size}',
-            cause=f'its sizes are: {", ".join(sizes)}',
-            hint='change --face-detector-size or --face-detector-model',
-        )
 
 
 def fitting_workers(path: Path, workers: int, limit: int | None, flag: StopFlag) -> int:

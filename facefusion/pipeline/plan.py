@@ -17,7 +17,6 @@ from facefusion.faces.options import (
     FaceLandmarkerOptions,
     detector_models,
     landmarker_models,
-    sizes_of,
 )
 from facefusion.faces.track import INTERVAL
 from facefusion.media.audio import AudioPlan, plan_audio
@@ -44,7 +43,12 @@ from facefusion.pipeline.output import check_opaque_format, check_output, check_
 from facefusion.pipeline.plan_sources import SourceUsers, find_cast, find_sounds
 from facefusion.pipeline.request import required_paths
 from facefusion.pipeline.resources import check_memory
-from facefusion.pipeline.selection_requirements import check_selection, selection_measurements, selection_models
+from facefusion.pipeline.selection_requirements import (
+    check_detector_size,
+    check_selection,
+    selection_measurements,
+    selection_models,
+)
 from facefusion.processors.cast import NO_CAST, Cast
 from facefusion.processors.registration import Effect, Requirements, joined
 from facefusion.processors.registry import ProcessorsOptions, registrations
@@ -221,7 +225,7 @@ def make_plan(
         raise UsageError('processors-missing', 'the processor is missing', hint='add --processors NAME')
     needed = joined(processor.requirements for processor in chain)
     if needed.faces or needed.source_faces:
-        _check_detector_size(settings[FaceDetectorOptions])
+        check_detector_size(settings[FaceDetectorOptions])
     users = _source_users(chain)
     cast = find_cast(settings, sources, users)
     # Only files of the plan are screened, hashed and named in the credentials.
@@ -343,17 +347,6 @@ def _models(
         models += extractor_networks(settings[VoiceExtractorOptions])
     models += (name for processor in chain for name in processor.models)
     return tuple(dict.fromkeys(models))
-
-
-def _check_detector_size(options: FaceDetectorOptions) -> None:
-    sizes = sizes_of(options)
-    if options.face_detector_size not in sizes:
-        raise UsageError(
-            'detector-size',
-            f'the detector {options.face_detector_model} has no size {options.face_detector_size}',
-            cause=f'its sizes are: {", ".join(sizes)}',
-            hint='change --face-detector-size or --face-detector-model',
-        )
 
 
 def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:

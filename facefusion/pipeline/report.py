@@ -30,6 +30,7 @@ class FaceReport:
 
     finds_faces: bool = True
     frames: int = 0
+    frames_selected: int = 0
     faces: int = 0
     filled: int = 0
     small: int = 0
@@ -41,30 +42,31 @@ class FaceReport:
     people: PeopleReport | None = None
     tracks: set[int] = field(default_factory=set)
 
-    def add(self, chunk: LinkedChunk) -> None:
-        """Count the frames and faces of the next chunk."""
-        self.frames += chunk.count
-        self.faces += len(chunk.frame)
-        self.filled += int(chunk.filled.sum())
-        self.tracks.update(chunk.track.tolist())
-        boxes = landmark_box(chunk.landmarks)
+    def add(self, linked: LinkedChunk, selected: LinkedChunk, reasons: Mapping[int, str]) -> None:
+        """Count the frames and faces of the next chunk: all of its faces, and the selected ones.
+
+        ``reasons`` are those to leave whole tracks alone; see ``PeopleReport.add``.
+        """
+        self.frames += linked.count
+        self.faces += len(selected.frame)
+        self.filled += int(selected.filled.sum())
+        self.tracks.update(selected.track.tolist())
+        boxes = landmark_box(selected.landmarks)
         self.small += int(((boxes[:, 2:] - boxes[:, :2]).max(1) < SMALLEST_FACE).sum())
-        self.frames_crowded += int((chunk.left_out > 0).sum())
-        self.most_left_out = max(self.most_left_out, *chunk.left_out.tolist(), 0)
-        has_face = np.zeros(chunk.count, np.bool_)
-        has_face[chunk.frame - chunk.first] = True
-        for number in (np.flatnonzero(~has_face) + chunk.first).tolist():
+        self.frames_crowded += int((selected.left_out > 0).sum())
+        self.most_left_out = max(self.most_left_out, *selected.left_out.tolist(), 0)
+        self.frames_selected += len(np.unique(selected.frame))
+        has_face = np.zeros(linked.count, np.bool_)
+        has_face[linked.frame - linked.first] = True
+        for number in (np.flatnonzero(~has_face) + linked.first).tolist():
             self.without.add(number)
+        if self.people is not None:
+            self.people.add(linked, selected, reasons)
 
     def count_people(self, people: People, wanted: Wanted) -> None:
         """Count the following faces by person, if a recogniser tells people apart."""
         if wanted.kind is not None:
             self.people = PeopleReport(people.of_track, wanted.options.face_selector_mode == 'one')
-
-    def add_people(self, linked: LinkedChunk, selected: LinkedChunk, reasons: Mapping[int, str]) -> None:
-        """Count the people of the next chunk; see ``PeopleReport.add``."""
-        if self.people is not None:
-            self.people.add(linked, selected, reasons)
 
     @property
     def processed(self) -> int:
@@ -136,8 +138,7 @@ class FaceReport:
             # A video that was made from an image.
             faces = f'{_count(self.processed, "face")} of the image {_were(self.processed)}'
             return f'{faces} processed in {changed_frames} frames'
-        with_face = self.frames - self.without.count
-        frames = f'{with_face} of {_count(self.frames, "frame")}'
+        frames = f'{self.frames_selected} of {_count(self.frames, "frame")}'
         if not self.processed:
             return f'no face was processed in {frames}'
         text = f'{_count(self.processed, "face")} in {frames} {_were(self.processed)} processed'

@@ -11,11 +11,13 @@ from facefusion.faces.identity import identity_name
 from facefusion.faces.options import (
     DLIB,
     NO_RECOGNISER,
+    FaceDetectorOptions,
     FaceRecognizerOptions,
     FaceSelectorOptions,
     ReferenceFaceOptions,
     filters_people,
     selects_people,
+    sizes_of,
 )
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.kinds import find_kind
@@ -118,4 +120,16 @@ def _check_frame_number(number: int, target: MediaInfo) -> None:
             f'{target.path.name} has no frame {number}, which --reference-frame-number names',
             cause=f'its frames are 0 to {target.frame_count - 1}',
             hint='choose a frame that shows the person; `facefusion faces` lists the frames of each person',
+        )
+
+
+def check_detector_size(options: FaceDetectorOptions) -> None:
+    """Raise UsageError detector-size for a size that the detector does not have."""
+    sizes = sizes_of(options)
+    if options.face_detector_size not in sizes:
+        raise UsageError(
+            'detector-size',
+            f'the detector {options.face_detector_model} has no size {options.face_detector_size}',
+            cause=f'its sizes are: {", ".join(sizes)}',
+            hint='change --face-detector-size or --face-detector-model',
         )

@@ -234,7 +234,9 @@ def _run(
     scores = folders.content_scores()
     screening = prepare_screening(gate_sessions, store, plan.gate_models, scores, swaps, emit, flag)
     stamps = stamp_sources(plan.sources)
-    inputs = hash_inputs(plan, model_digests(store, plan.models), flag)
+    # The command ``faces`` measures more if the age estimator is present; its analysis serves this run, too.
+    estimator = [screening.estimator.model_id] if screening.estimator is not None else []
+    inputs = hash_inputs(plan, model_digests(store, (*plan.models, *estimator)), flag)
     digests = _fingerprint(plan, settings, inputs, store, screening, sessions.providers, publishing.mark)
     _report_plan(plan, digests, emit)
     cache = folders.cache(emit)

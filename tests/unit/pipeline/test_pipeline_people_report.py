@@ -132,8 +132,7 @@ def test_a_run_that_selects_no_one_does_not_say_that_there_is_no_face():
     report.people = PeopleReport({0: 0})
     chunk = chunk_of(0, 5, {0: set(range(5))})
     none = selected(chunk, lambda frame, track: False)
-    report.add(none)
-    report.people.add(chunk, none, {0: 'not the reference'})
+    report.add(chunk, none, {0: 'not the reference'})
     message = report.message(0)
     assert message.level == 'warn' and message.text == (
         'no face was selected in 5 frames: nothing was processed; '

@@ -32,7 +32,7 @@ def linked_bare(borders, people):
 def report_of(chunks) -> FaceReport:
     report = FaceReport()
     for chunk in chunks:
-        report.add(chunk)
+        report.add(chunk, chunk, {})
     return report
 
 
@@ -166,7 +166,7 @@ def test_a_report_without_faces_warns_with_advice_or_counts_changed_frames():
 def test_a_run_without_face_detection_reports_no_missing_faces():
     report = FaceReport(finds_faces=False)
     for chunk in linked([0, 3], []):
-        report.add(chunk)
+        report.add(chunk, chunk, {})
     assert (report.message(1).level, report.message(1).text) == ('info', '1 frame was processed')
     assert report.message(0).level == 'info' and '--face-detector' not in report.message(0).text
 
