@@ -161,8 +161,9 @@ class Tracker:
                 each.name: each.between(before.values[each.name], after.values[each.name], share)
                 for each in self.measurements.values
             }
-            presence = (before if share < 0.5 else after).presence
-            filled.append(Row(frame, before.track, landmarks, before.score, presence, True, values))
+            # As in FaceFusion 3.8, the scores are those of the nearer row (peer-models.md section 7).
+            near = before if share < 0.5 else after
+            filled.append(Row(frame, before.track, landmarks, near.score, near.presence, True, values))
         return filled
 
     def _link(self, chunk: FaceChunk) -> LinkedChunk:

@@ -6,7 +6,7 @@ from fakes.face_chunks import face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.best_views import LARGEST_SIDE, MARGIN, MOST_TRACKS, MOST_VIEWS, BestViews
+from facefusion.faces.best_views import LARGEST_SIDE, MARGIN, MOST_TRACKS, MOST_VIEWS, BestViews, Ranking
 from facefusion.faces.face import Face
 from facefusion.media.frame import PixelFrame
 
@@ -149,3 +149,23 @@ def test_views_of_68_landmarks():
     views.offer(picture(80, 80), 0, seen)
     ((view,), _) = views.of(0)
     assert view.landmarks.shape == (68, 3)
+
+
+def test_any_other_view_replaces_those_in_which_faces_overlap():
+    views = BestViews()
+    for number, (height, is_overlapped) in enumerate([(40, True), (50, True), (20, False), (60, True), (30, False)]):
+        views.offer(picture(80, 80, number), 0, face(40, 40, height), is_overlapped)
+        if number == 1:
+            assert numbers(views.of(0)[0]) == [1, 0]
+    assert numbers(views.of(0)[0]) == [4, 2]
+
+
+def test_a_ranking_limits_the_size_and_the_tracks():
+    views = BestViews(Ranking(lambda face: face.size, side=50, tracks=2))
+    for track, height in enumerate((60, 80, 70)):
+        views.offer(picture(300, 300), track, face(150, 150, height))
+    assert [len(views.of(track)[0]) for track in range(3)] == [0, 1, 1]
+    assert max(views.of(1)[0][0].frame.pixels.shape[:2]) == 50
+    # A full store keeps the tracks that it has, even when another view of one of them arrives.
+    views.offer(picture(300, 300), 1, face(150, 150, 20), True)
+    assert [len(views.of(track)[0]) for track in range(3)] == [0, 1, 1]

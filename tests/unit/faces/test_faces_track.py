@@ -316,3 +316,42 @@ def test_crossing_people_never_share_a_face():
         assert len(rows) <= 2 and (len(rows) < 2 or abs(middles[0] - middles[1]) > 10)
     # Both faces are followed when they are separate.
     assert np.bincount(chunk.frame, minlength=60)[[0, 10, 50, 59]].tolist() == [2, 2, 2, 2]
+
+
+def crossing(hides: bool = False) -> ScriptedAnalyser:
+    """Return an analyser of two faces that pass each other in frame 30; ``hides``: exactly in front of the other."""
+    aside = 0 if hides else 14
+    one = Actor(frames(0, 60), place=lambda frame: (70.0 + 3 * frame, 90.0 - aside))
+    other = Actor(frames(0, 60), place=lambda frame: (250.0 - 3 * frame, 90.0 + aside), score=0.8)
+    return ScriptedAnalyser(one, other)
+
+
+@pytest.mark.parametrize('hides', [False, True])
+def test_faces_have_new_numbers_after_a_crossing(hides):
+    chunk = analyse(crossing(hides), 0, 60, after=False)
+    found = tracks_of(chunk)
+    assert all(not (min(each) < 25 and max(each) > 40) for each in found.values())
+    # No number serves two rows of a frame, and every face is still in the record.
+    assert all(len(each) == len(set(each)) for each in found.values())
+    assert np.bincount(chunk.frame, minlength=60)[[0, 15, 45, 59]].tolist() == [2, 2, 2, 2]
+
+
+def test_numbers_do_not_change_without_a_crossing():
+    near = Actor(frames(0, 60), place=lambda frame: (100.0 + frame / 4, 90.0))
+    beside = Actor(frames(0, 60), place=lambda frame: (170.0 - frame / 4, 90.0), score=0.8)
+    assert tracks_of(analyse(ScriptedAnalyser(near, beside), 0, 60)) == {0: list(range(60)), 1: list(range(60))}
+
+
+def test_two_detections_never_continue_one_lost_track():
+    """A face jumps by a third of its size, and another one appears at the same distance on the other side."""
+    jumping = Actor(frames(0, 40), place=lambda frame: (100.0 if frame < 15 else 118.0, 90.0))
+    new = Actor(frames(15, 40), place=lambda frame: (82.0, 90.0), score=0.8)
+    found = tracks_of(analyse(ScriptedAnalyser(jumping, new), 0, 40, after=False))
+    assert all(len(each) == len(set(each)) for each in found.values())
+
+
+def test_presence_is_stored_with_each_face():
+    chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
+    assert chunk.presence.dtype == np.float32 and chunk.presence == pytest.approx([0.99] * 5)
+    still = still_chunk(frame_at(0), ScriptedAnalyser(Actor(frames(0, 1))), NO_METERS)
+    assert still.presence == pytest.approx([0.99])
