@@ -6,7 +6,8 @@ from fakes.scripted_analyser import NUMBERING, Actor, ScriptedAnalyser, frame_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.measurement_types import Meters
+from facefusion.faces.best_views import Ranking
+from facefusion.faces.measurement_types import Measurements, Meters, TrackMeasurement
 from facefusion.faces.track import INTERVAL, ChunkTracker, still_chunk
 
 NO_METERS = Meters()
@@ -359,6 +360,36 @@ def test_face_that_is_found_again_after_a_crossing_has_a_new_number():
     found = tracks_of(analyse(ScriptedAnalyser(still, coming), 0, 60, after=False))
     assert [each[-1] for each in found.values() if each[0] < 45 <= each[-1]] == []
     assert [each for each in found.values() if each[0] == 45] == [list(range(45, 60))]
+
+
+def test_face_that_hid_a_new_one_has_a_new_number():
+    """The new face is detected when it is beside the other one, and followed back to where they overlap."""
+    still = Actor(frames(0, 60))
+    leaving = Actor(frames(0, 60), frames(20, 60), place=lambda frame: (100.0 + 10 * max(0, frame - 13), 90.0))
+    chunk = analyse(ScriptedAnalyser(still, leaving), 0, 30, after=False)
+    numbers = chunk.track[by_place(chunk, 100)].tolist()
+    assert len(numbers) == 30 and numbers[:21] == [0] * 21 and numbers[21:] == [2] * 9
+
+
+def test_views_of_overlapping_faces_do_not_count():
+    """The ranking prefers the middle of the image, where the faces cross."""
+
+    def nearness(face) -> float:
+        return 1000 - abs(float(face.landmarks[:, 0].mean()) - 160)
+
+    class NoMeter:
+        def measure(self, views):
+            return np.zeros(1)
+
+    each = TrackMeasurement('near', (1,), 'float32', None, None, ranking=Ranking(nearness))
+    meters = Meters(Measurements((), (each,)), (), (NoMeter(),))
+    chunk = analyse(crossing(), 0, 60, after=False, meters=meters)
+    apart = {frame for frame in range(60) if abs(180 - 6 * frame) > 60}
+    for track in (0, 1):
+        seen = [frame for frame in tracks_of(chunk)[track] if frame in apart]
+        places = chunk.landmarks[(chunk.track == track) & np.isin(chunk.frame, seen)][:, :, 0].mean(1)
+        best = max(1000 - np.abs(places - 160))
+        assert chunk.track_weights['near'][track] <= 3 * (best + 8)
 
 
 def test_presence_is_stored_with_each_face():
