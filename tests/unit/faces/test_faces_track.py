@@ -384,12 +384,9 @@ def test_views_of_overlapping_faces_do_not_count():
     each = TrackMeasurement('near', (1,), 'float32', None, None, ranking=Ranking(nearness))
     meters = Meters(Measurements((), (each,)), (), (NoMeter(),))
     chunk = analyse(crossing(), 0, 60, after=False, meters=meters)
-    apart = {frame for frame in range(60) if abs(180 - 6 * frame) > 60}
-    for track in (0, 1):
-        seen = [frame for frame in tracks_of(chunk)[track] if frame in apart]
-        places = chunk.landmarks[(chunk.track == track) & np.isin(chunk.frame, seen)][:, :, 0].mean(1)
-        best = max(1000 - np.abs(places - 160))
-        assert chunk.track_weights['near'][track] <= 3 * (best + 8)
+    # The boxes overlap by less than the limit until the faces are about 24 pixels from the middle.
+    assert set(tracks_of(chunk)) >= {0, 1}
+    assert [bool(chunk.track_weights['near'][track] < 3 * (1000 - 20)) for track in (0, 1)] == [True, True]
 
 
 def test_presence_is_stored_with_each_face():
