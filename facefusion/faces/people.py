@@ -37,7 +37,7 @@ class PeopleDistances(NamedTuple):
 DISTANCES: Mapping[str, PeopleDistances] = MappingProxyType(
     {
         ARCFACE: PeopleDistances(0.3, 0.25, 0.12),
-        DLIB: PeopleDistances(0.3, 0.2, 0.12),
+        DLIB: PeopleDistances(0.3, 0.14, 0.12),
     }
 )
 

@@ -6,7 +6,8 @@ from fakes.scripted_analyser import NUMBERING, Actor, ScriptedAnalyser, frame_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.measurement_types import Meters
+from facefusion.faces.best_views import Ranking
+from facefusion.faces.measurement_types import Measurements, Meters, TrackMeasurement
 from facefusion.faces.track import INTERVAL, ChunkTracker, still_chunk
 
 NO_METERS = Meters()
@@ -344,10 +345,48 @@ def test_numbers_do_not_change_without_a_crossing():
 
 def test_two_detections_never_continue_one_lost_track():
     """A face jumps by a third of its size, and another one appears at the same distance on the other side."""
-    jumping = Actor(frames(0, 40), place=lambda frame: (100.0 if frame < 15 else 118.0, 90.0))
-    new = Actor(frames(15, 40), place=lambda frame: (82.0, 90.0), score=0.8)
-    found = tracks_of(analyse(ScriptedAnalyser(jumping, new), 0, 40, after=False))
-    assert all(len(each) == len(set(each)) for each in found.values())
+    jumping = Actor(frames(0, 40), place=lambda frame: (100.0 if frame < 15 else 122.0, 90.0))
+    new = Actor(frames(15, 40), place=lambda frame: (78.0, 90.0), score=0.8)
+    analyser = ScriptedAnalyser(jumping, new)
+    found = tracks_of(analyse(analyser, 0, 40, after=False))
+    assert 15 in analyser.detections
+    assert found == {0: list(range(40)), 1: list(range(15, 40))}
+
+
+def test_face_that_is_found_again_after_a_crossing_has_a_new_number():
+    """The mesh may have followed either face since the crossing, so the face that is found may be the other one."""
+    still = Actor(frames(0, 60), place=lambda frame: (100.0 if frame < 45 else 122.0, 90.0))
+    coming = Actor(frames(0, 30), place=lambda frame: (max(100.0, 190.0 - 4 * frame), 90.0), score=0.8)
+    found = tracks_of(analyse(ScriptedAnalyser(still, coming), 0, 60, after=False))
+    assert [each[-1] for each in found.values() if each[0] < 45 <= each[-1]] == []
+    assert [each for each in found.values() if each[0] == 45] == [list(range(45, 60))]
+
+
+def test_face_that_hid_a_new_one_has_a_new_number():
+    """The new face is detected when it is beside the other one, and followed back to where they overlap."""
+    still = Actor(frames(0, 60))
+    leaving = Actor(frames(0, 60), frames(20, 60), place=lambda frame: (100.0 + 10 * max(0, frame - 13), 90.0))
+    chunk = analyse(ScriptedAnalyser(still, leaving), 0, 30, after=False)
+    numbers = chunk.track[by_place(chunk, 100)].tolist()
+    assert len(numbers) == 30 and numbers[:21] == [0] * 21 and numbers[21:] == [2] * 9
+
+
+def test_views_of_overlapping_faces_do_not_count():
+    """The ranking prefers the middle of the image, where the faces cross."""
+
+    def nearness(face) -> float:
+        return 1000 - abs(float(face.landmarks[:, 0].mean()) - 160)
+
+    class NoMeter:
+        def measure(self, views):
+            return np.zeros(1)
+
+    each = TrackMeasurement('near', (1,), 'float32', None, None, ranking=Ranking(nearness))
+    meters = Meters(Measurements((), (each,)), (), (NoMeter(),))
+    chunk = analyse(crossing(), 0, 60, after=False, meters=meters)
+    # The boxes overlap by less than the limit until the faces are about 24 pixels from the middle.
+    assert set(tracks_of(chunk)) >= {0, 1}
+    assert [bool(chunk.track_weights['near'][track] < 3 * (1000 - 20)) for track in (0, 1)] == [True, True]
 
 
 def test_presence_is_stored_with_each_face():
