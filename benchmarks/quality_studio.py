@@ -102,16 +102,14 @@ class Studio:
     def prepare(self, sources: Sequence[Path]) -> Chain:
         """Return the face swapper for source images that show one person. Raises NoFaceError, MediaError."""
         cast = Cast((tuple(sources),))
-        tools = ProcessorTools(
-            self._settings, cast.images[0], self._sessions, self.analyser, self._meter, silent, cast=cast
-        )
+        tools = ProcessorTools(self._settings, self._sessions, self.analyser, self._meter, silent, cast=cast)
         return Chain(((self._swapper.prepare(tools), self._requirements),))
 
     def enhancer(self, model: str) -> Chain:
         """Return the face enhancer with a model and default settings. Raises ModelError, ProviderError."""
         (registration,) = registrations(('face_enhancer',))
         settings = Settings((*(group() for group in FACE_GROUPS), FaceEnhancerOptions(face_enhancer_model=model)))
-        tools = ProcessorTools(settings, (), self._sessions, self.analyser, None, silent)
+        tools = ProcessorTools(settings, self._sessions, self.analyser, None, silent)
         return Chain(((registration.prepare(tools), registration.requirements(settings)),))
 
     def example(self, model: str) -> Path:

@@ -75,7 +75,6 @@ def prepare_run(
     meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
     tools = ProcessorTools(
         settings=settings,
-        sources=plan.sources,
         sessions=context.sessions,
         analyser=analyser,
         meter=meter,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Protocol
 
 from facefusion.events import Emit
@@ -64,7 +63,6 @@ class ProcessorTools:
     """
 
     settings: Settings
-    sources: tuple[Path, ...]
     sessions: SessionPool
     analyser: FaceFinder
     meter: SkinMeter | None

@@ -113,7 +113,6 @@ def test_the_chain_of_a_plan_has_its_processors_in_order(tmp_path):
     )
     tools = ProcessorTools(
         Settings([FaceDebuggerOptions(), FaceMaskOptions(), FaceLandmarkerOptions()]),
-        (),
         None,
         FaceFinder(),
         None,

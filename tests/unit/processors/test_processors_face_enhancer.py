@@ -483,7 +483,7 @@ def test_the_mask_is_always_a_box_without_padding(types, padding):
     ):
         frame, sessions = grey_frame(), Sessions(EnhancerSession(512, 1, (1, 1, 1)))
         settings = settings_of('gfpgan_1.4').replace(masks)
-        processor = prepare(ProcessorTools(settings, (), sessions, FaceFinder(), None, messages.append))
+        processor = prepare(ProcessorTools(settings, sessions, FaceFinder(), None, messages.append))
         processor.process([FrameTask(frame, (LinkedFace(0, face('upright'), 0.9),))])
         frames.append(frame.pixels)
     np.testing.assert_array_equal(*frames)
@@ -517,7 +517,7 @@ class Sessions:
 @pytest.mark.parametrize(('model', 'blend'), [('gfpgan_1.4', 80), ('gpen_bfr_256', 35), ('codeformer', 10)])
 def test_a_prepared_enhancer_uses_the_model_and_the_blend(model, blend):
     sessions, frame = Sessions(EnhancerSession(EXPECTED[model][1], 1, (1, 1, 1))), grey_frame()
-    tools = ProcessorTools(settings_of(model, blend), (), sessions, FaceFinder(), None, silent)
+    tools = ProcessorTools(settings_of(model, blend), sessions, FaceFinder(), None, silent)
     processor = prepare(tools)
     assert processor.name == FACE_ENHANCER.name
     assert processor.process([FrameTask(frame, (LinkedFace(0, face('upright'), 0.9),))]) == [True]
@@ -528,7 +528,7 @@ def test_a_prepared_enhancer_uses_the_model_and_the_blend(model, blend):
 @pytest.mark.parametrize(('model', 'largest'), [('auto', 256), ('realesrgan_x4plus', 128)])
 def test_a_prepared_upscaler_gets_crops_of_its_largest_side(model, largest):
     sessions = Sessions(EnhancerSession('h', 4, grain=0.3))
-    processor = prepare(ProcessorTools(settings_of(model), (), sessions, FaceFinder(), None, silent))
+    processor = prepare(ProcessorTools(settings_of(model), sessions, FaceFinder(), None, silent))
     assert processor.process([FrameTask(grey_frame(), (LinkedFace(0, face('upright'), 0.9),))]) == [True]
     assert [feeds['input'].shape[2] for feeds in sessions.network.fed] == [largest]
 
@@ -539,7 +539,7 @@ def test_the_weight_of_the_options_reaches_the_network():
     for weight in (0.0, 1.0):
         settings = settings_of('codeformer', 100).replace(FaceEnhancerOptions('codeformer', 100, weight))
         frame = grey_frame()
-        processor = prepare(ProcessorTools(settings, (), sessions, FaceFinder(), None, silent))
+        processor = prepare(ProcessorTools(settings, sessions, FaceFinder(), None, silent))
         processor.process([FrameTask(frame, (LinkedFace(0, face('upright'), 0.9),))])
         levels.append(int(frame.pixels[150, 200, 0]))
     assert levels[1] - levels[0] == pytest.approx(WEIGHT_GAIN * 127.5, abs=2)

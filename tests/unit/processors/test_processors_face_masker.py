@@ -49,7 +49,7 @@ def settings_of(masks: FaceMaskOptions, landmarker: str = 'face_mesh', **options
 
 
 def tools(settings: Settings, messages: list) -> ProcessorTools:
-    return ProcessorTools(settings, (), None, None, METER, messages.append)
+    return ProcessorTools(settings, None, None, METER, messages.append)
 
 
 def task(face: LinkedFace | None = None, frame: PixelFrame | None = None) -> FrameTask:
@@ -293,5 +293,5 @@ def test_an_upscaled_frame_is_masked_at_its_own_size():
 
 def test_silent_tools_need_no_sessions():
     masks = FaceMaskOptions('mesh', 'mesh', TYPES)
-    masker = prepare_masker(masks, ProcessorTools(settings_of(masks), (), None, None, METER, silent), 'ffhq_512', 'x')
+    masker = prepare_masker(masks, ProcessorTools(settings_of(masks), None, None, METER, silent), 'ffhq_512', 'x')
     assert masker.occlusion is None and masker.parser is None and masker.from_mesh == ('occlusion', 'region')

@@ -280,7 +280,7 @@ class Pool:
 def prepared(options=DDCOLOR, session=None, messages=None):
     pool = Pool(session or ColorizerSession(np.full((2, 8, 8), 20.0)))
     emit = silent if messages is None else messages.append
-    return prepare(ProcessorTools(Settings([options]), (), pool, FaceFinder(), None, emit)), pool
+    return prepare(ProcessorTools(Settings([options]), pool, FaceFinder(), None, emit)), pool
 
 
 def test_the_options_are_those_of_facefusion_with_auto():

@@ -400,7 +400,7 @@ def test_the_named_model_is_prepared_with_the_threads_of_the_run():
             return contract_of(name)
 
     settings = settings_of(frame_enhancer_model='span_x2', frame_enhancer_blend=50)
-    processor = prepare(ProcessorTools(settings, (), Sessions(), None, None, silent, threads=6))
+    processor = prepare(ProcessorTools(settings, Sessions(), None, None, silent, threads=6))
     assert asked == [6, 'span_x2']
     frame = picture(40, 30)
     assert np.abs(processor.enlarged(frame) - half_blended(frame)).max() < 0.51

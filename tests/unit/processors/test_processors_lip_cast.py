@@ -48,7 +48,7 @@ def with_voices(faces, *voices: int):
 def prepared(model: str, session, *voices, batch: int = 1):
     return prepare(
         ProcessorTools(
-            settings_of(model), (), Sessions(session), FaceFinder(), None, silent, batch, voices=voices or (Speech(),)
+            settings_of(model), Sessions(session), FaceFinder(), None, silent, batch, voices=voices or (Speech(),)
         )
     )
 

@@ -244,7 +244,7 @@ def settings_of(model: str, weight: float = 0.5, **masks) -> Settings:
 def prepared(model: str, session, messages: list | None = None, batch: int = 1, **masks):
     emit = silent if messages is None else messages.append
     settings = settings_of(model, **masks)
-    return prepare(ProcessorTools(settings, (), Sessions(session), FaceFinder(), None, emit, batch, (Speech(),)))
+    return prepare(ProcessorTools(settings, Sessions(session), FaceFinder(), None, emit, batch, (Speech(),)))
 
 
 RED = {'edtalk_256': (1, 0, 0), 'wav2lip_96': (0, 0, 1), 'wav2lip_gan_96': (0, 0, 1)}
@@ -367,7 +367,7 @@ def test_the_mask_types_of_the_user_reach_the_masks(model, monkeypatch):
 def test_a_prepared_lip_syncer_uses_the_model_and_the_weight(model):
     sessions = Sessions(LipSession())
     settings = settings_of(model, 0.8)
-    processor = prepare(ProcessorTools(settings, (), sessions, FaceFinder(), None, silent, voices=(Speech(),)))
+    processor = prepare(ProcessorTools(settings, sessions, FaceFinder(), None, silent, voices=(Speech(),)))
     processor.process([FrameTask(grey_frame(), (linked(),), Fraction(1, 4))])
     assert processor.name == LIP_SYNCER.name == 'lip_syncer' and sessions.opened == [model]
     feeds, mel = sessions.network.fed[0], mel_window(Speech(), Fraction(1, 4))
@@ -378,7 +378,7 @@ def test_a_prepared_lip_syncer_uses_the_model_and_the_weight(model):
 
 
 def test_a_lip_syncer_without_a_voice_is_an_error_of_the_program():
-    tools = ProcessorTools(settings_of('wav2lip_96'), (), Sessions(LipSession()), FaceFinder(), None, silent)
+    tools = ProcessorTools(settings_of('wav2lip_96'), Sessions(LipSession()), FaceFinder(), None, silent)
     with pytest.raises(InternalError):
         prepare(tools)
 

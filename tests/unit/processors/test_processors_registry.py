@@ -83,7 +83,7 @@ def tools(*sources, messages=None, directions=(), **faces) -> ProcessorTools:
     emit = silent if messages is None else messages.append
     sessions = NamedSessions(dlib_face_resnet=Identities(*directions))
     cast = Cast((sources,))
-    return ProcessorTools(SETTINGS, sources, sessions, FaceFinder(**faces), METER, emit, cast=cast)
+    return ProcessorTools(SETTINGS, sessions, FaceFinder(**faces), METER, emit, cast=cast)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def swap(sessions, analyser, example_group, faces):
 
     def run(images: list[tuple[Path, ...]], *groups: int) -> tuple[bool, np.ndarray]:
         cast = Cast(tuple(images), (), ())
-        tools = ProcessorTools(settings_of('mesh_warp'), (), sessions, analyser, METER, silent, cast=cast)
+        tools = ProcessorTools(settings_of('mesh_warp'), sessions, analyser, METER, silent, cast=cast)
         task = FrameTask(read_image(example_group), with_images(faces, *groups))
         (changed,) = prepare(tools).process([task])
         return changed, task.frame.pixels
@@ -215,7 +215,7 @@ def pictures(tmp_path):
 def prepared(model: str, folder: Path, images, batch: int = 1, **options):
     pool, settings = Pool(model, folder), settings_of(model, **options)
     cast = Cast(tuple(images), (), ())
-    tools = ProcessorTools(settings, (), pool, FaceFinder(), None, silent, batch, cast=cast)
+    tools = ProcessorTools(settings, pool, FaceFinder(), None, silent, batch, cast=cast)
     return prepare(tools), pool
 
 
@@ -272,7 +272,7 @@ def messages_of(map_text: str, model: str, folder: Path) -> list[str]:
     cast = make_cast((), parse_face_map(map_text), True)
     meter = METER if model == 'mesh_warp' else None
     pool = Pool('inswapper_128', folder) if model != 'mesh_warp' else None
-    prepare(ProcessorTools(settings_of(model), (), pool, FaceFinder(), meter, messages.append, cast=cast))
+    prepare(ProcessorTools(settings_of(model), pool, FaceFinder(), meter, messages.append, cast=cast))
     return [message.text for message in messages]
 
 
@@ -327,7 +327,7 @@ def test_a_drawn_face_without_a_source_stays_unchanged_next_to_a_swapped_one(tmp
     frame = PixelFrame(np.ascontiguousarray(pixels))
     faces = with_images([linked_face(METER, frame, place, k) for k, place in enumerate(places)], NO_SOURCE, 0)
     cast = Cast(((source,),), (), (CastPerson(1, 0),))
-    tools = ProcessorTools(settings_of('mesh_warp'), (), None, FaceFinder(), METER, silent, cast=cast)
+    tools = ProcessorTools(settings_of('mesh_warp'), None, FaceFinder(), METER, silent, cast=cast)
     assert prepare(tools).process([FrameTask(frame, faces)]) == [True]
     change = np.abs(frame.pixels.astype(int) - pixels).sum((0, 2))
     assert not change[:200].any() and change[200:].sum() > 1000
