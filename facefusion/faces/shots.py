@@ -22,10 +22,14 @@ CUT_RESPONSE = 0.4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """The change between two frames; ``shift``: float32 [2], the motion as fractions of width and height."""
+    """The change between two frames; ``shift``: float32 [2], the motion as fractions of width and height.
+
+    ``is_large``: whether the frames differ as much as those of two shots; a flash and a fast pan are large, too.
+    """
 
     is_cut: bool
     shift: Floats
+    is_large: bool = False
 
 
 UNCHANGED = Change(False, np.zeros(2, np.float32))
@@ -37,7 +41,8 @@ def compare_frames(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Change:
     window = cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F)
     # OpenCV multiplies its arguments by the window in place, so it gets copies.
     shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), window)
+    is_large = float(np.abs(after - before).mean()) > CUT_DIFFERENCE
     # The correlation of flat images is NaN.
     if not response >= CUT_RESPONSE:
-        return Change(float(np.abs(after - before).mean()) > CUT_DIFFERENCE, UNCHANGED.shift)
-    return Change(False, (np.array(shift) / THUMBNAIL).astype(np.float32))
+        return Change(is_large, UNCHANGED.shift, is_large)
+    return Change(False, (np.array(shift) / THUMBNAIL).astype(np.float32), is_large)

@@ -3,7 +3,8 @@
 The detector runs at absolute frame numbers (multiples of INTERVAL), at cuts, when a face is lost, at the first frame of
 the chunk and at the first frame after it; the mesh follows the faces in between. A new track is followed backwards to
 the previous detection, so that a face is in the record from its first frame. A face that has crossed another one gets a
-new track number. The result depends only on the frames of the chunk and the one after it.
+new track number, as all faces do when the picture changes suddenly. The result depends only on the frames of the chunk
+and the one after it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class ChunkTracker:
     _cuts: list[bool] = field(default_factory=list)
     _thumbnails: list[Floats] = field(default_factory=list)
     _shifts: dict[int, Floats] = field(default_factory=dict)
+    _is_changing: bool = False
     _first: int = -1
     _tracks: int = 0
     _excess: int = 0
@@ -139,6 +141,11 @@ class ChunkTracker:
             self._active.clear()
             self._crossings.clear()
             self._recent.clear()
+        elif change.is_large and not self._is_changing:
+            # A cut to a similar picture is not detected, so the mesh may follow the face of another shot from here on.
+            for track in self._active:
+                track.number, track.has_crossed = self._next_number(), True
+        self._is_changing = change.is_large
         self._thumbnails[1:] = [thumbnail]
         self.starts_shot = change.is_cut
         return change.is_cut

@@ -389,6 +389,17 @@ def test_views_of_overlapping_faces_do_not_count():
     assert [bool(chunk.track_weights['near'][track] < 3 * (1000 - 20)) for track in (0, 1)] == [True, True]
 
 
+def test_sudden_change_of_the_picture_gives_new_numbers():
+    """It may be a cut between two similar shots, or a flash of one frame."""
+    tracker = ChunkTracker(ScriptedAnalyser(Actor(frames(0, 40))), NO_METERS)
+    for number in range(40):
+        frame = frame_at(number)
+        frame.pixels[:] = np.clip(frame.pixels.astype(int) + 40 * (number == 15), 0, 255)
+        tracker.add(frame)
+    chunk = tracker.finish(None)
+    assert not chunk.cut.any() and tracks_of(chunk) == {0: list(range(15)), 1: list(range(15, 40))}
+
+
 def test_presence_is_stored_with_each_face():
     chunk = analyse(ScriptedAnalyser(Actor(frames(0, 9))), 0, 5)
     assert chunk.presence.dtype == np.float32 and chunk.presence == pytest.approx([0.99] * 5)
