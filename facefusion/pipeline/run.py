@@ -40,7 +40,7 @@ from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
-from facefusion.pipeline.tracking import JOIN_OVERLAP, Tracker
+from facefusion.pipeline.tracking import Tracker, least_overlap
 from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
@@ -156,8 +156,7 @@ def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, rep
     Screening findings of earlier runs count like those of this run.
     """
     flag, emit, work, screening = run.context.flag, run.context.emit, checkpoints.folder, checkpoints.screening
-    score = run.context.settings[FaceTrackerOptions].face_tracker_score
-    tracker = Tracker(run.context.plan.measurements, score or JOIN_OVERLAP)
+    tracker = Tracker(run.context.plan.measurements, least_overlap(run.context.settings[FaceTrackerOptions]))
 
     def chunks() -> Iterator[FaceChunk]:
         for span in video.chunks:
