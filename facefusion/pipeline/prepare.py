@@ -18,6 +18,7 @@ from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.processor_chain import Chain, prepare_chain
+from facefusion.pipeline.profiled_faces import profiled
 from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
@@ -68,7 +69,8 @@ def prepare_run(
             settings[FaceSelectorOptions],
         )
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
-    screening.check_sources(plan.sources, analyser, context.emit)
+    with context.profile.span('content gate'):
+        screening.check_sources(plan.sources, analyser, context.emit)
     meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
     tools = ProcessorTools(
         settings=settings,
@@ -83,9 +85,9 @@ def prepare_run(
         threads=plan.workers if plan.video is None else 1,
         cast=plan.cast,
     )
-    return PreparedRun(
-        context, work, screening, watermarks, signer, FaceTools(analyser, meters), prepare_chain(plan, tools), voice
-    )
+    chain = prepare_chain(plan, tools, context.profile)
+    faces = FaceTools(*profiled(analyser, meters, context.profile))
+    return PreparedRun(context, work, screening, watermarks, signer, faces, chain, voice)
 
 
 def _extracted(context: RunContext, work: WorkFolder) -> Voice | None:
