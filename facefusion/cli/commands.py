@@ -82,6 +82,7 @@ COMMANDS = {
     'job-cancel': Command(_RUNNING, 'cancel a queued or running job', spec='CANCEL'),
     'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch, import, export and verify model files'),
+    'benchmark': Command('facefusion.cli.benchmark', 'measure the speed of processors on this machine', reports=True),
     'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
     'doctor': Command('facefusion.cli.doctor', 'check this machine and suggest fixes'),
@@ -89,4 +90,9 @@ COMMANDS = {
 
 # Together these modules declare all options. A command imports them when there is an ini file, because the file may set
 # options of any command.
-OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.batch_run', 'facefusion.cli.job_drafting')
+OPTION_MODULES = (
+    'facefusion.cli.headless_run',
+    'facefusion.cli.batch_run',
+    'facefusion.cli.job_drafting',
+    'facefusion.cli.benchmark',
+)
