@@ -122,10 +122,9 @@ class _JobMeasurement:
         self._tools = tools
         self._meter: CycleMeter | None = None
         self._ended = 0
-        self._messages = set[str]()
 
     def take(self, event: Event) -> None:
-        """Measure, show progress, and pass on each warning once."""
+        """Measure, show progress, and pass on warnings."""
         if isinstance(event, StepStarted):
             if self._runs.cold:
                 _leave_file_cache(self._material.models)
@@ -136,8 +135,7 @@ class _JobMeasurement:
             # Both phases process all frames.
             frames = event.done / 2 + (self._case.frames / 2 if event.stage == PROCESSING else 0)
             self._tools.advance(self._ended, frames)
-        elif isinstance(event, Message) and event.level in ('warn', 'error') and event.text not in self._messages:
-            self._messages.add(event.text)
+        elif isinstance(event, Message) and event.level in ('warn', 'error'):
             self._tools.emit(event)
 
     def end_step(self, job_id: str, index: int, step: StepRecord) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from facefusion.benchmark.clips import size_of
-from facefusion.events import Emit, StageFinished, StageProgress
+from facefusion.events import Emit, Event, Message, StageFinished, StageProgress
 
 STAGE = 'benchmark'
 # Work per frame that does not depend on its size, in pixels.
@@ -61,3 +61,17 @@ class BenchmarkProgress:
             rate = (self._total - done) / left if left else None
             left, rate = round(left, 1), None if rate is None else round(rate, 4)
         self._emit(StageProgress(STAGE, done, self._total, 'frame', self._detail, rate, left))
+
+
+def without_repeats(emit: Emit) -> Emit:
+    """Return an ``Emit`` that drops a message if it was emitted before, because every run repeats its messages."""
+    shown = set[str]()
+
+    def emit_once(event: Event) -> None:
+        if isinstance(event, Message):
+            if event.text in shown:
+                return
+            shown.add(event.text)
+        emit(event)
+
+    return emit_once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
     from facefusion.benchmark.cycle import FrameProfile
     from facefusion.benchmark.gpu import find_gpu
     from facefusion.benchmark.plot import check_plot, write_plot
+    from facefusion.benchmark.progress import without_repeats
 
     arguments, settings = invocation.arguments, invocation.settings
     if arguments.plot_path is not None:
@@ -99,6 +101,7 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
     traced = settings[ProfileOptions].profile
     if traced is not None:
         check_writable(Path(traced))
+    emit = without_repeats(emit)
     chains = choose_chains(settings.replace(PathOptions()).replace(TrimOptions()), invocation.local_models(), emit)
     gpu, profile, results = find_gpu(settings[ExecutionOptions].execution_device_ids[0]), FrameProfile(), Results()
     try:
@@ -168,7 +171,7 @@ def _raise_failure(results: Results) -> None:
 
 
 def _percent(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= LARGEST_THRESHOLD:
-        raise ValueError(text)
-    return value
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= LARGEST_THRESHOLD:
+            return value
+    raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to {LARGEST_THRESHOLD:g}')
