@@ -12,6 +12,8 @@ from facefusion.errors import OutputError, SetupError, UsageError
 FORMATS = ('.png', '.svg')
 _WIDTH_PER_BAR, _HEIGHT = 0.9, 5.0
 _GAP = 0.6
+# The number of colours of matplotlib, which repeat.
+_COLOURS = 10
 
 
 def check_plot(path: Path) -> None:
@@ -59,9 +61,9 @@ def draw(report: Mapping[str, Any], make_figure: Any) -> Any:
     figure = make_figure(figsize=(4 + _WIDTH_PER_BAR * len(cases), _HEIGHT), layout='constrained')
     axes = figure.subplots()
     bottoms = [0.0] * len(cases)
-    for stage in dict.fromkeys(name for case in cases for name, _ in _bars(case)):
+    for number, stage in enumerate(dict.fromkeys(name for case in cases for name, _ in _bars(case))):
         heights = [dict(_bars(case)).get(stage, 0.0) for case in cases]
-        axes.bar(places, heights, bottom=bottoms, width=0.8, label=stage)
+        axes.bar(places, heights, bottom=bottoms, width=0.8, label=stage, hatch='//' * (number // _COLOURS))
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
     axes.set_xticks(places, names)
     axes.set_ylabel('milliseconds a frame, all threads together')
