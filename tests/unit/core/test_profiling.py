@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_stages_of_threads_have_rows_of_their_own_and_never_overlap_in_a_row():
     assert len(rows) == 3 and sorted(names[row] for row in rows) == ['worker_0', 'worker_1', 'worker_2']
     for row in rows:
         outer = sorted((e['ts'], e['ts'] + e['dur']) for e in stages(trace) if e['tid'] == row and e['name'] == 'outer')
-        assert all(end <= start for (_, end), (start, _) in zip(outer, outer[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(outer))
         inner = [(e['ts'], e['ts'] + e['dur']) for e in stages(trace) if e['tid'] == row and e['name'] == 'inner']
         assert all(any(a <= start and end <= b for a, b in outer) for start, end in inner)
 
