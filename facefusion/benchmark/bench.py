@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from facefusion.benchmark.cases import Chain, LeftOut
 from facefusion.benchmark.clip_content import Content, content_of
-from facefusion.benchmark.clips import PORTRAIT, RATE, make_clip, make_voice, needed_space
+from facefusion.benchmark.clips import PORTRAIT, RATE, make_clip, needed_space
 from facefusion.benchmark.cycle import FrameProfile
 from facefusion.benchmark.estimate import estimate_record
 from facefusion.benchmark.gpu import Gpu
 from facefusion.benchmark.job import Case, JobTools, Material, Runs, run_case
 from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.benchmark.progress import STAGE, BenchmarkProgress
+from facefusion.benchmark.spoken import make_voice
 from facefusion.errors import FaceFusionError, Interrupted, ModelError
 from facefusion.events import Emit, Message, silent
 from facefusion.models.catalog import HttpsSource
@@ -29,6 +30,10 @@ from facefusion.stopping import StopFlag
 if TYPE_CHECKING:
     from facefusion.models.store import ModelStore
     from facefusion.pipeline.plan import Plan
+
+
+# The voice detector needs this many seconds.
+_SHORTEST_VOICE = 2.0
 
 
 @dataclass(slots=True)
@@ -79,7 +84,7 @@ class Bench:
         runs = self._runs.untimed + self._runs.timed
         with self._folder(needed_space(resolutions[-1], self._frames, runs)) as folder:
             clip, sources = folder / 'clip.mp4', (portrait,)
-            voice = make_voice(folder / 'voice.wav', self._frames / RATE)
+            voice = make_voice(folder / 'voice.wav', max(self._frames / RATE, _SHORTEST_VOICE))
             materials = [Material((*sources, voice) if chain.uses_voice else sources, clip) for chain in chains]
             for chain, material in zip(chains, materials, strict=True):
                 if target is not None:

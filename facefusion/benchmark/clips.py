@@ -1,4 +1,4 @@
-"""The material of the benchmark: clips made from the example portrait, and a voice.
+"""The clips of the benchmark, made from the example portrait.
 
 The camera moves over the portrait, so every frame shows one face, about 0.38 times as high as the frame.
 """
@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import struct
-import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,8 +29,6 @@ _SWAY, _ZOOM, _SECONDS = (0.02, 0.02), 0.01, 4.0
 _GRAIN, _GRAINS, _SEED = 1.5, 8, 7
 # Bytes of a clip per pixel and frame; 0.03 measured at 240p, less at larger sizes.
 _CODED_BYTES = 0.05
-# The voice: two formants of the vowel of "father" (Peterson and Barney 1952), pitch in Hz, syllables per second.
-_FORMANTS, _PITCH, _SYLLABLES, _SOUND_RATE = ((730.0, 1.0), (1090.0, 0.5)), 120.0, 4.0, 16000
 
 
 def size_of(resolution: str) -> tuple[int, int]:
@@ -77,22 +74,6 @@ def copy_clip(clip: Path, path: Path) -> Path:
     with path.open('ab') as stream:
         # A box of the type 'free' (ISO/IEC 14496-12, 8.1.2), which readers skip.
         stream.write(struct.pack('>I4s', 8 + len(nonce), b'free') + nonce)
-    return path
-
-
-def make_voice(path: Path, seconds: float) -> Path:
-    """Write a vowel in syllables, 16-bit mono, as a source for processors that need audio."""
-    times = np.arange(int(seconds * _SOUND_RATE)) / _SOUND_RATE
-    sound = np.zeros(len(times))
-    for harmonic in range(1, int(3000 / _PITCH)):
-        frequency = harmonic * _PITCH
-        gain = sum(level / (1 + ((frequency - formant) / 120) ** 2) for formant, level in _FORMANTS)
-        sound += gain * np.sin(2 * math.pi * frequency * times)
-    sound *= np.clip(np.sin(2 * math.pi * _SYLLABLES / 2 * times), 0, None)
-    samples = (sound / np.abs(sound).max() * 20000).astype('<i2')
-    with wave.open(str(path), 'wb') as stream:
-        stream.setparams((1, 2, _SOUND_RATE, len(samples), 'NONE', ''))
-        stream.writeframes(samples.tobytes())
     return path
 
 

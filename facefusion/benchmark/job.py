@@ -103,7 +103,10 @@ def run_case(case: Case, material: Material, runs: Runs, tools: JobTools) -> Fac
             worker.sweep()
             claim, record, _ = claim_adhoc(workplace.job_store(), 'benchmark', args, asked, template)
             case.job_id = record.id
-            return worker.run_claimed(claim, record).error
+            error = worker.run_claimed(claim, record).error
+        # The clips are temporary, so nothing can resume the job.
+        workplace.job_store().remove_work_files(record.id)
+        return error
     finally:
         measurement.close()
         case.networks = tools.profile.take_networks()
