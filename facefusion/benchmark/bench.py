@@ -148,7 +148,7 @@ class Bench:
         """Return the plan of a run. Raises the errors of ``plan_step``."""
         from facefusion.steps.step_run import plan_step
 
-        settings = material.settings(chain, material.clip, folder / 'planned.mp4')
+        settings = material.settings(chain, material.clip, folder / f'planned{chain.output_suffix}')
         return plan_step(settings, self._workplace.model_store(silent), silent, self._flag)
 
     def _content(self, chain: Chain, material: Material, folder: Path) -> tuple[Content, Plan]:

@@ -36,6 +36,12 @@ class Chain:
         return ' + '.join(' '.join(part for part in pair if part) for pair in pairs)
 
     @property
+    def output_suffix(self) -> str:
+        """The extension of the outputs; MP4 has no transparency."""
+        has_alpha = any(each.writes_alpha(self.settings) for each in registrations(self.processors))
+        return '.mov' if has_alpha else '.mp4'
+
+    @property
     def uses_voice(self) -> bool:
         """Whether a processor needs a source with audio."""
         return any(each.requirements(self.settings).source_audio for each in registrations(self.processors))

@@ -90,7 +90,8 @@ def run_case(case: Case, material: Material, runs: Runs, tools: JobTools) -> Fac
     """
     workplace, clip = tools.workplace, material.clip
     numbers = range(runs.untimed + runs.timed)
-    files = [(clip.with_name(f'clip-{number}.mp4'), clip.with_name(f'out-{number}.mp4')) for number in numbers]
+    names = [(f'clip-{number}.mp4', f'out-{number}{case.chain.output_suffix}') for number in numbers]
+    files = [(clip.with_name(copy), clip.with_name(output)) for copy, output in names]
     measurement = _JobMeasurement(case, material, runs, tools)
     try:
         for copy, _ in files:

@@ -29,7 +29,7 @@ def check_plot(path: Path) -> None:
             'plot-package',
             '--plot needs the package matplotlib, which is not installed',
             cause=str(error),
-            hint='install the extra `plot` of this program, or matplotlib, into the Python that runs it',
+            hint='run `python install.py --extra plot`',
         ) from None
 
 

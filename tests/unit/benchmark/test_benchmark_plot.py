@@ -82,7 +82,7 @@ def test_another_format_and_a_missing_package_are_refused(tmp_path, monkeypatch)
     monkeypatch.setattr(plot, 'import_module', missing)
     with pytest.raises(SetupError) as refused:
         check_plot(tmp_path / 'plot.png')
-    assert refused.value.reference == 'plot-package' and 'matplotlib' in refused.value.hint
+    assert refused.value.reference == 'plot-package' and '--extra plot' in refused.value.hint
 
 
 @pytest.mark.parametrize(('name', 'start'), [('plot.png', b'\x89PNG'), ('plot.SVG', b'<?xml')])
