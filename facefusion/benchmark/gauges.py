@@ -106,19 +106,30 @@ class EnergyZone:
 
 
 def cpu_zones(power: Path = _POWER) -> list[EnergyZone]:
-    """Return the zones of the processor packages; a zone inside another is part of its energy and left out."""
+    """Return the zones of the processor packages.
+
+    Other zones count the energy of a part of a package, or of the platform with its packages.
+    """
     try:
         folders = sorted(path for path in power.iterdir() if path.name.startswith('intel-rapl:'))
     except OSError:
         return []
-    return [EnergyZone(path) for path in folders if path.name.count(':') == 1]
+    return [EnergyZone(path) for path in folders if _text(path / 'name').startswith('package')]
 
 
 def _number(path: Path) -> int | None:
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):
+        return int(_text(path))
+    except ValueError:
         return None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file, '' if it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ''
 
 
 def _reset_peak(process: Path) -> bool:

@@ -9,8 +9,9 @@ from facefusion.benchmark.gauges import EnergyZone, Gauges, cpu_zones
 LIMIT = 1_000_000
 
 
-def make_zone(folder, energy):
+def make_zone(folder, energy, name='package-0'):
     folder.mkdir(parents=True)
+    (folder / 'name').write_text(f'{name}\n')
     (folder / 'energy_uj').write_text(f'{energy}\n')
     (folder / 'max_energy_range_uj').write_text(f'{LIMIT}\n')
     return folder
@@ -46,12 +47,14 @@ def test_memory_is_sampled_where_the_system_keeps_no_peak(tmp_path):
 
 def test_energy_is_that_of_all_packages_and_survives_a_restart_of_the_counter(tmp_path):
     first, second = make_zone(tmp_path / 'intel-rapl:0', 999_000), make_zone(tmp_path / 'intel-rapl:1', 0)
-    # A zone inside a package counts the same energy again.
-    make_zone(tmp_path / 'intel-rapl:0:0', 0)
+    # Zones of a part of a package, and of the platform, count the same energy again.
+    make_zone(tmp_path / 'intel-rapl:0:0', 0, 'core')
+    make_zone(tmp_path / 'intel-rapl:2', 0, 'psys')
     with Gauges(None, power=tmp_path) as gauges:
         (first / 'energy_uj').write_text('500000')
         (second / 'energy_uj').write_text('250000')
-        (tmp_path / 'intel-rapl:0:0' / 'energy_uj').write_text('777777')
+        for name in ('intel-rapl:0:0', 'intel-rapl:2'):
+            (tmp_path / name / 'energy_uj').write_text('777777')
         # 999000 to the range of 1000000, and 500000 after it; 250000 of the other package.
         assert gauges.readings().cpu_joules == pytest.approx(0.751)
 
