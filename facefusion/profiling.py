@@ -53,7 +53,7 @@ class Profile:
     """A profile that measures nothing; ``RecordedProfile`` measures."""
 
     def span(self, name: str, frames: int = 0) -> AbstractContextManager[object]:
-        """Return a context manager that times a stage; ``frames`` is the number of its frames, for the trace."""
+        """Return a context manager that times a stage; ``frames`` is the number of its frames."""
         return _NOTHING
 
     def processor(self, name: str, frames: int) -> AbstractContextManager[object]:
@@ -76,13 +76,16 @@ NO_PROFILE = Profile()
 
 
 class StageEvent(NamedTuple):
-    """A stage in the trace: ``start`` and ``length`` are in nanoseconds, ``thread`` is the row."""
+    """A stage in the trace: ``start`` and ``length`` are in nanoseconds, ``thread`` is the row.
+
+    ``frames`` is the number of its frames, 0 if it has none.
+    """
 
     name: str
     start: int
     length: int
     thread: int
-    facts: dict[str, Any] | None = None
+    frames: int = 0
 
 
 class RecordedProfile(Profile):
@@ -137,10 +140,11 @@ class RecordedProfile(Profile):
         names = [('process_name', 0, 'facefusion'), *(('thread_name', each.number, each.name) for each in threads)]
         heads = [{'name': kind, 'ph': 'M', 'pid': 1, 'tid': tid, 'args': {'name': name}} for kind, tid, name in names]
         stream.write(',\n'.join(json.dumps(head) for head in heads))
-        for event in events:
+        # No arguments are written, because speedscope would take stages with different ones for different stages.
+        for event in sorted(events, key=lambda event: (event.start, -event.length)):
             record: dict[str, Any] = {'name': event.name, 'cat': 'stage', 'ph': 'X', 'pid': 1, 'tid': event.thread}
             record |= {'ts': (event.start - self._began) / 1e3, 'dur': event.length / 1e3}
-            stream.write(',\n' + json.dumps(record | ({'args': event.facts} if event.facts else {})))
+            stream.write(',\n' + json.dumps(record))
         stream.write('\n]}\n')
 
     def thread(self) -> _Thread:
@@ -205,8 +209,7 @@ class _Span:
             wall_inside, cpu_inside = stack[-1].inside
             stack[-1].inside = wall_inside + length, cpu_inside + cpu
         own = length - self.inside[0], cpu - self.inside[1]
-        event = StageEvent(self.name, self.started[0], length, self._thread.number, self._facts(own))
-        self._profile.record(event, self._times(own))
+        self._profile.record(self._event(self.name, self.started[0], length), self._times(own))
 
     def elapsed(self) -> tuple[int, int]:
         """Return the nanoseconds since the stage began, and those of its thread."""
@@ -215,41 +218,54 @@ class _Span:
     def _times(self, own: tuple[int, int]) -> StageTimes:
         return {self.path: _stage_time(own)}
 
-    def _facts(self, own: tuple[int, int]) -> dict[str, Any] | None:
-        return {'frames': self._frames} if self._frames else None
+    def _event(self, name: str, start: int, length: int) -> StageEvent:
+        return StageEvent(name, start, length, self._thread.number, self._frames)
 
 
 class _ProcessorSpan(_Span):
-    """A running batch of a processor; ``before`` is its own time before its first call of a network."""
+    """A running batch of a processor.
 
-    __slots__ = ('before',)
+    ``_before`` is its own time before its first call of a network, ``_called`` the start of this call and the end of
+    the last one, in nanoseconds.
+    """
+
+    __slots__ = ('_before', '_called')
 
     def __init__(self, profile: RecordedProfile, name: str, frames: int) -> None:
         super().__init__(profile, name, frames)
-        self.before: tuple[int, int] | None = None
+        self._before: tuple[int, int] | None = None
+        self._called: tuple[int, int] | None = None
 
     def network_starts(self) -> None:
-        """Note that a network is called."""
-        if self.before is None:
+        """Note the start of a call of a network."""
+        if self._before is None:
             length, cpu = self.elapsed()
-            self.before = length - self.inside[0], cpu - self.inside[1]
+            self._before = length - self.inside[0], cpu - self.inside[1]
+            self._called = self.started[0] + length, self.started[0] + length
+
+    def network_ends(self) -> None:
+        """Note the end of a call of a network."""
+        if self._called is not None:
+            self._called = self._called[0], time.perf_counter_ns()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._called is not None:
+            # The trace shows the parts before the first network and after the last one.
+            start, (first, last), now = self.started[0] + 1, self._called, time.perf_counter_ns()
+            for name, begin, end in ((PRE, start, first), (POST, last, now)):
+                self._profile.record(self._event(name, begin, end - begin), {})
+        super().__exit__(kind, error, traceback)
 
     def _times(self, own: tuple[int, int]) -> StageTimes:
-        before, after = self._parts(own)
+        before = own if self._before is None else self._before
+        after = own[0] - before[0], own[1] - before[1]
         return {
             self.path: StageTime(1),
             (*self.path, PRE): _stage_time(before),
             (*self.path, POST): _stage_time(after),
         }
-
-    def _facts(self, own: tuple[int, int]) -> dict[str, Any]:
-        before, after = self._parts(own)
-        inside = self.inside[0] / 1e6
-        return {'frames': self._frames, 'pre_ms': before[0] / 1e6, 'network_ms': inside, 'post_ms': after[0] / 1e6}
-
-    def _parts(self, own: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        before = own if self.before is None else self.before
-        return before, (own[0] - before[0], own[1] - before[1])
 
 
 def _stage_time(nanoseconds: tuple[int, int]) -> StageTime:
@@ -266,12 +282,15 @@ class _TimedSession:
 
     def run(self, *inputs: Any, **options: Any) -> Any:
         """Call the network."""
-        for span in reversed(self._profile.thread().stack):
-            if isinstance(span, _ProcessorSpan):
-                span.network_starts()
-                break
+        spans = reversed(self._profile.thread().stack)
+        processor = next((span for span in spans if isinstance(span, _ProcessorSpan)), None)
+        if processor is not None:
+            processor.network_starts()
         with self._profile.span(self._name):
-            return self._session.run(*inputs, **options)
+            outputs = self._session.run(*inputs, **options)
+        if processor is not None:
+            processor.network_ends()
+        return outputs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefusion.benchmark.cases import Chain, LeftOut
-from facefusion.benchmark.clip_content import Content, content_of
+from facefusion.benchmark.clip_content import Content, content_of, video_of
 from facefusion.benchmark.clips import PORTRAIT, RATE, make_clip, needed_space
 from facefusion.benchmark.cycle import FrameProfile
 from facefusion.benchmark.estimate import estimate_record
@@ -86,9 +86,9 @@ class Bench:
             clip, sources = folder / 'clip.mp4', (portrait,)
             voice = make_voice(folder / 'voice.wav', max(self._frames / RATE, _SHORTEST_VOICE))
             materials = [Material((*sources, voice) if chain.uses_voice else sources, clip) for chain in chains]
-            for chain, material in zip(chains, materials, strict=True):
-                if target is not None:
-                    self.plan(chain, replace(material, clip=target), folder)
+            if target is not None:
+                for chain, material in zip(chains, materials, strict=True):
+                    video_of(self.plan(chain, replace(material, clip=target), folder))
             progress = BenchmarkProgress(self._emit, [each for each in resolutions for _ in chains], runs, self._frames)
             try:
                 for resolution in resolutions:
@@ -99,11 +99,9 @@ class Bench:
                         self._flag.check()
                         if target is not None and case.cycles:
                             case.content = self._content(chain, material, folder)[0]
-                for chain, material in zip(chains, materials, strict=True):
-                    cases = [case for case in results.cases if case.chain == chain]
-                    if target is not None and cases:
-                        content, plan = self._content(chain, replace(material, clip=target), folder)
-                        results.estimates.append(estimate_record(chain, cases, content, plan))
+                if target is not None:
+                    for chain, material in zip(chains, materials, strict=True):
+                        self._estimate(chain, replace(material, clip=target), results, folder)
             except Interrupted as stopped:
                 results.stopped = results.stopped or stopped
             finally:
@@ -143,6 +141,12 @@ class Bench:
             text = f'{case.chain.label}{where} is left out: {error.message} [{error.reference}]'
             self._emit(Message('warn', STAGE, text))
         progress.end(case.resolution, is_skipped=error is not None)
+
+    def _estimate(self, chain: Chain, material: Material, results: Results, folder: Path) -> None:
+        """Estimate the time of a chain on the clip of ``material``, unless the chain was left out."""
+        cases = [case for case in results.cases if case.chain == chain]
+        if cases:
+            results.estimates.append(estimate_record(chain, cases, *self._content(chain, material, folder)))
 
     def plan(self, chain: Chain, material: Material, folder: Path) -> Plan:
         """Return the plan of a run. Raises the errors of ``plan_step``."""

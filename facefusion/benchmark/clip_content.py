@@ -41,15 +41,19 @@ def content_of(plan: Plan, settings: Settings, store: ModelStore, flag: StopFlag
 
     Raises UsageError estimate-target for a target that is not a video, and the errors of the reader and the networks.
     """
-    target, video = plan.target, plan.video
-    if not isinstance(target, VideoInfo) or video is None:
-        raise UsageError(
-            'estimate-target', f'{target.path} is not a video', hint='name a video, such as --estimate clip.mp4'
-        )
-    timeline = video.timeline
+    target, timeline = video_of(plan)
     faces, area = _sample_faces(target, timeline, settings, store, flag) if plan.finds_faces else (0.0, 0.0)
     rate = float(target.average_rate) or float(timeline.rate)
     return Content(target.width * target.height, timeline.frame_count, faces, area, rate)
+
+
+def video_of(plan: Plan) -> tuple[VideoInfo, Timeline]:
+    """Return the target of a plan and its timeline. Raises UsageError estimate-target if it is not a video."""
+    if not isinstance(plan.target, VideoInfo) or plan.video is None:
+        raise UsageError(
+            'estimate-target', f'{plan.target.path} is not a video', hint='name a video, such as --estimate clip.mp4'
+        )
+    return plan.target, plan.video.timeline
 
 
 def _sample_faces(

@@ -38,9 +38,8 @@ class FrameProfile(RecordedProfile):
 
     def record(self, event: StageEvent, times: StageTimes) -> None:
         super().record(event, times)
-        if event.name == RENDER and event.facts:
-            frames = int(event.facts['frames'])
-            self._frame_seconds += [event.length / 1e9 / frames] * frames
+        if event.name == RENDER:
+            self._frame_seconds += [event.length / 1e9 / event.frames] * event.frames
 
     def take_frame_seconds(self) -> list[float]:
         """Return the seconds of all frames since the last call."""
