@@ -116,6 +116,14 @@ def test_an_estimate_is_close_to_the_case_itself(measured, face_clip):
     assert chain['within_measured_sizes'] is False
 
 
+def test_an_estimate_is_close_to_a_run_on_the_clip(measured, program, face_clip, tmp_path, monkeypatch):
+    install_sleeper(monkeypatch)
+    done = program.run(*SLEEPER, '-t', face_clip, '-o', tmp_path / 'out.mp4', '--cache-size', 0)
+    (chain,) = measured[2]['estimate']['chains']
+    # Most of the time is sleep; the rest depends on the load of the machine.
+    assert chain['seconds'] == pytest.approx(done.report['seconds'], rel=0.35)
+
+
 def test_a_trace_of_all_runs_is_written(measured):
     events = json.loads((measured[0].folder / 'trace.json').read_text())['traceEvents']
     sleeps = [event for event in events if event['name'] == 'sleeper']
