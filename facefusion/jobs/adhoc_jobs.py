@@ -1,4 +1,4 @@
-"""The jobs of headless-run and batch-run: create one, or find one that an equal command can resume."""
+"""The jobs of headless-run, batch-run and benchmark: create one, or find one that an equal command can resume."""
 
 from __future__ import annotations
 
