@@ -82,6 +82,7 @@ COMMANDS = {
     'job-cancel': Command(_RUNNING, 'cancel a queued or running job', spec='CANCEL'),
     'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch, import, export and verify model files'),
+    'benchmark': Command('facefusion.cli.benchmark', 'measure the speed of processors on this machine', reports=True),
     'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
     'faces': Command('facefusion.cli.faces', 'find the people of an image or video', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
@@ -90,4 +91,9 @@ COMMANDS = {
 
 # Together these modules declare all options. A command imports them when there is an ini file, because the file may set
 # options of any command.
-OPTION_MODULES = ('facefusion.cli.headless_run', 'facefusion.cli.batch_run', 'facefusion.cli.job_drafting')
+OPTION_MODULES = (
+    'facefusion.cli.headless_run',
+    'facefusion.cli.batch_run',
+    'facefusion.cli.job_drafting',
+    'facefusion.cli.benchmark',
+)

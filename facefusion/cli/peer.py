@@ -8,9 +8,7 @@ _PROCESSORS = """
 age_modifier expression_restorer face_editor
 """
 # Prefixes of options that belong to parts that this version lacks; without these parts the options have no effect.
-MISSING_PARTS = MappingProxyType(
-    {f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()} | {'benchmark_': 'the command benchmark'}
-)
+MISSING_PARTS = MappingProxyType({f'{name}_': f'the processor {name}' for name in _PROCESSORS.split()})
 # Option names before FaceFusion 3.8.
 OLDER_NAMES = MappingProxyType(
     {

@@ -12,6 +12,7 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.providers import create_session, resolve_providers
 from facefusion.models.catalog import Contract
 from facefusion.models.onnx_tensors import read_tensors
+from facefusion.profiling import LOAD, NO_PROFILE, Profile
 
 
 class ModelFiles(Protocol):
@@ -26,20 +27,28 @@ class SessionPool:
     """Sessions, created on demand from a store of model files.
 
     Several threads may run an onnxruntime session at once. Sessions are cached by model, device and number of threads
-    within the network, for one run. All use the execution providers ``providers``.
+    within the network, for one run. All use the execution providers ``providers``; ``profile`` times their calls.
     """
 
-    def __init__(self, files: ModelFiles, providers: tuple[str, ...], device_id: int, threads: int = 1) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        providers: tuple[str, ...],
+        device_id: int,
+        threads: int = 1,
+        profile: Profile = NO_PROFILE,
+    ) -> None:
         self._files = files
         self.providers = providers
         self._device_id = device_id
         self._threads = threads
+        self._profile = profile
         self._sessions: dict[tuple[str, int, int], Any] = {}
         self._lock = threading.Lock()
 
     def at(self, threads: int) -> SessionPool:
         """Return the same pool with ``threads`` threads for each network, for callers that would leave cores idle."""
-        pool = SessionPool(self._files, self.providers, self._device_id, threads)
+        pool = SessionPool(self._files, self.providers, self._device_id, threads, self._profile)
         pool._sessions, pool._lock = self._sessions, self._lock
         return pool
 
@@ -58,7 +67,9 @@ class SessionPool:
             if key not in self._sessions:
                 path = self._files.path(model_id)
                 _check_readable(model_id, path)
-                self._sessions[key] = self._create(path)
+                with self._profile.span(LOAD + model_id):
+                    session = self._create(path)
+                self._sessions[key] = self._profile.network(model_id, session)
             return self._sessions[key]
 
     def _create(self, path: Path) -> Any:
@@ -71,10 +82,11 @@ class SessionPool:
             raise
 
 
-def open_sessions(files: ModelFiles, options: ExecutionOptions) -> SessionPool:
+def open_sessions(files: ModelFiles, options: ExecutionOptions, profile: Profile = NO_PROFILE) -> SessionPool:
     """Return the pool for the device and the execution providers of the options. Raises ProviderError."""
     device_id = options.execution_device_ids[0]
-    return SessionPool(files, resolve_providers(options.execution_providers, device_id), device_id)
+    providers = resolve_providers(options.execution_providers, device_id)
+    return SessionPool(files, providers, device_id, profile=profile)
 
 
 def _check_readable(model_id: str, path: Path) -> None:

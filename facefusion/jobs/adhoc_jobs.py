@@ -1,4 +1,4 @@
-"""The jobs of headless-run and batch-run: create one, or find one that an equal command can resume."""
+"""The jobs of headless-run, batch-run and benchmark: create one, or find one that an equal command can resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facefusion.jobs.record import JobRecord, Origin, now_text
 from facefusion.jobs.steps import add_step, requeued, submitted
 from facefusion.jobs.store import JobStore
 
-_KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch'}
+_KINDS: dict[Origin, str] = {'headless-run': 'headless', 'batch-run': 'batch', 'benchmark': 'benchmark'}
 # Errors after which an equal command resumes the job, because they do not prove that the command was wrong.
 _RESUMABLE_FILES = ('work-file-damaged', 'work-unwritable', 'output-unwritable', 'media-missing')
 _RESUMABLE = ('worker-lost', 'system-call', 'unexpected', *_RESUMABLE_FILES)

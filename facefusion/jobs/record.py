@@ -24,7 +24,7 @@ MAX_STEPS = 10_000
 _LARGEST = 1e15
 StepStatus = Literal['drafted', 'queued', 'started', 'completed', 'failed', 'skipped']
 AttemptResult = Literal['completed', 'failed', 'requeued', 'lost']
-Origin = Literal['job', 'headless-run', 'batch-run']
+Origin = Literal['job', 'headless-run', 'batch-run', 'benchmark']
 Json = Mapping[str, Any]
 
 

@@ -14,6 +14,7 @@ from facefusion.media.reader import ReaderPool, VideoReader
 from facefusion.pipeline.content_screening import NO_FINDINGS, ChunkFindings, ClipScreening
 from facefusion.pipeline.plan import DECODED_AHEAD, Span
 from facefusion.pipeline.stream import prefetch
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.stopping import StopFlag
 
 
@@ -37,6 +38,7 @@ class ChunkAnalysis:
     faces: FaceTools
     screening: ClipScreening | None = None
     readers: ReaderPool | None = None
+    profile: Profile = NO_PROFILE
 
     def analyse(
         self, chunk: Span, flag: StopFlag, advance: Callable[[], None] = lambda: None
@@ -50,20 +52,25 @@ class ChunkAnalysis:
         screening = self.screening.chunk(*chunk) if self.screening is not None else None
         after = None
         reader = self.readers or VideoReader(self.target, stop=flag)
-        frames = prefetch(reader.frames(chunk.start, min(chunk.stop + 1, self.stop)), DECODED_AHEAD)
+        source = self.profile.items('decode', reader.frames(chunk.start, min(chunk.stop + 1, self.stop)))
+        frames = prefetch(source, DECODED_AHEAD)
         try:
             for frame in frames:
                 flag.check()
                 if frame.number < chunk.stop:
-                    tracker.add(frame)
+                    with self.profile.span('analyse'):
+                        tracker.add(frame)
                     if screening is not None:
-                        screening.screen(frame, tracker.starts_shot, tracker.faces, tracker.appeared)
+                        with self.profile.span('content gate'):
+                            screening.screen(frame, tracker.starts_shot, tracker.faces, tracker.appeared)
                     advance()
                 else:
                     after = frame
-            record = tracker.finish(after)
+            with self.profile.span('analyse'):
+                record = tracker.finish(after)
             if screening is not None and after is not None and tracker.starts_shot:
-                screening.screen_next(after)
+                with self.profile.span('content gate'):
+                    screening.screen_next(after)
             return record, screening.findings() if screening is not None else NO_FINDINGS
         finally:
             frames.close()

@@ -8,13 +8,14 @@ from facefusion.events import Emit
 from facefusion.inference.pool import SessionPool
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.plan import Plan
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunContext:
-    """A run: its plan and settings, model sessions, event sink and stop flag.
+    """A run: its plan and settings, model sessions, event sink, stop flag and profile.
 
     ``digests`` are None for an image whose output is an image. Processors and media functions never get the context,
     only the parts that they need.
@@ -26,3 +27,4 @@ class RunContext:
     digests: RunDigests | None
     emit: Emit
     flag: StopFlag
+    profile: Profile = NO_PROFILE

@@ -15,7 +15,7 @@ from facefusion.pipeline.plan import Span
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, publish_image
-from facefusion.pipeline.render import faces_of
+from facefusion.pipeline.render import RENDER, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
@@ -28,7 +28,9 @@ from facefusion.provenance.credentials_writer import Signed
 def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signed]:
     """Process an image whose output is an image."""
     plan, flag, emit = run.context.plan, run.context.flag, run.context.emit
-    frame = read_image(plan.target.path, emit)
+    profile = run.context.profile
+    with profile.span('decode'):
+        frame = read_image(plan.target.path, emit)
     _, selected, _ = _find_faces(run, frame, frame, report)
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
@@ -44,16 +46,17 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
             neighbours=neighbours,
             neighbour_faces=(faces,) * len(neighbours),
         )
-        (is_changed,) = run.chain.apply([task])
+        with profile.span(RENDER, 1):
+            (is_changed,) = run.chain.apply([task])
         # The label and the mark are applied at the size of the output.
         options = run.context.settings[OutputOptions]
         assert isinstance(task.frame, PixelFrame)
         written = task.frame.sized(*scaled_size(plan.target.width, plan.target.height, options.output_image_scale))
-        is_marked = watermarks.apply(written)
+        is_marked = watermarks.apply(written, profile)
         progress.advance()
     flag.check()
     done = WorkDone(int(is_changed), int(is_marked), watermarks.label is not None)
-    publication = Publication(plan.output, run.signer, done, flag, lambda: check_unchanged(plan.target, flag))
+    publication = Publication(plan.output, run.signer, done, flag, lambda: check_unchanged(plan.target, flag), profile)
     return done, publish_image(written, options, publication, emit)
 
 
@@ -73,20 +76,25 @@ def _find_faces(
 
     Raises ContentRefused, MediaError media-changed, Interrupted.
     """
-    plan, flag = run.context.plan, run.context.flag
+    plan, flag, profile = run.context.plan, run.context.flag, run.context.profile
     check_unchanged(plan.target, flag)
-    run.screening.check_image(plan.target.path, image)
+    with profile.span('content gate'):
+        run.screening.check_image(plan.target.path, image)
     flag.check()
     tracker = Tracker(plan.measurements)
-    (linked,) = tracker.track([still_chunk(frame, run.faces.analyser, run.faces.meters)])
-    tracks = tracker.tracks()
-    people = people_of_image(tracks, run.wanted.kind)
-    selector = Selector(run.wanted, tracks, people)
-    selection = selector.select(linked)
-    selected = linked.select(selection)
+    with profile.span('analyse'):
+        chunk = still_chunk(frame, run.faces.analyser, run.faces.meters)
+    with profile.span('link'):
+        (linked,) = tracker.track([chunk])
+        tracks = tracker.tracks()
+        people = people_of_image(tracks, run.wanted.kind)
+        selector = Selector(run.wanted, tracks, people)
+        selection = selector.select(linked)
+        selected = linked.select(selection)
     report.count_people(people, run.wanted)
     report.add(linked, selected, selector.track_reasons)
-    run.screening.check_ages(plan.target.path, frame, selected)
+    with profile.span('content gate'):
+        run.screening.check_ages(plan.target.path, frame, selected)
     refuse_if_nobody(selector, people, len(selected.frame), run.wanted)
     flag.check()
     return linked, selected, selection

@@ -116,6 +116,19 @@ class WorkOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """The trace of the stages of a process."""
+
+    profile: str | None = option(
+        'path',
+        None,
+        'write the times of all stages to this JSON file, which Perfetto and speedscope open',
+        section='misc',
+        stored='job',
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlanOptions:
     """The choice to print the plan instead of running it."""
 

@@ -18,6 +18,7 @@ from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.processor_chain import Chain, prepare_chain
+from facefusion.pipeline.profiled_faces import profiled
 from facefusion.pipeline.reference_face import find_wanted
 from facefusion.pipeline.selection import Wanted
 from facefusion.pipeline.signing import Signer
@@ -71,7 +72,8 @@ def prepare_run(
             settings[FaceSelectorOptions],
         )
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
-    screening.check_sources(plan.sources, analyser, context.emit)
+    with context.profile.span('content gate'):
+        screening.check_sources(plan.sources, analyser, context.emit)
     meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
     tools = ProcessorTools(
         settings=settings,
@@ -91,9 +93,9 @@ def prepare_run(
         screening=screening,
         watermarks=watermarks,
         signer=signer,
-        faces=FaceTools(analyser, meters),
+        faces=FaceTools(*profiled(analyser, meters, context.profile)),
         wanted=find_wanted(context, analyser),
-        chain=prepare_chain(plan, tools),
+        chain=prepare_chain(plan, tools, context.profile),
         voices=voices,
     )
 

@@ -9,6 +9,7 @@ from facefusion.pipeline.plan import Plan
 from facefusion.processors.processor import FrameTask, Processor, ProcessorTools
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import registrations
+from facefusion.profiling import NO_PROFILE, Profile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,6 +17,7 @@ class Chain:
     """Processors in order, each with its requirements; any number of threads may share a chain."""
 
     processors: tuple[tuple[Processor, Requirements], ...]
+    profile: Profile = NO_PROFILE
 
     def apply(self, batch: Sequence[FrameTask]) -> list[bool]:
         """Process a batch of frames in place; return for each frame whether it was changed."""
@@ -23,7 +25,8 @@ class Chain:
         for processor, requirements in self.processors:
             chosen = [k for k, task in enumerate(batch) if needs_processing(task, requirements)]
             if chosen:
-                results = processor.process([batch[k] for k in chosen])
+                with self.profile.processor(processor.name, len(chosen)):
+                    results = processor.process([batch[k] for k in chosen])
                 for k, is_changed in zip(chosen, results, strict=True):
                     changed[k] = changed[k] or is_changed
         return changed
@@ -34,8 +37,8 @@ def needs_processing(task: FrameTask, requirements: Requirements) -> bool:
     return bool(task.faces) or requirements.every_frame
 
 
-def prepare_chain(plan: Plan, tools: ProcessorTools) -> Chain:
+def prepare_chain(plan: Plan, tools: ProcessorTools, profile: Profile = NO_PROFILE) -> Chain:
     """Return the chain of a plan, ready to process. Raises the processors' errors, such as NoFaceError."""
     found = registrations(tuple(processor.name for processor in plan.processors))
     planned = zip(found, plan.processors, strict=True)
-    return Chain(tuple((registration.prepare(tools), each.requirements) for registration, each in planned))
+    return Chain(tuple((registration.prepare(tools), each.requirements) for registration, each in planned), profile)

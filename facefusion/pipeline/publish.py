@@ -22,6 +22,7 @@ from facefusion.pipeline.output import existing_folder, make_folder
 from facefusion.pipeline.partial_files import partial_path, remove_abandoned
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.signing import Signer, WorkDone
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.sidecar import sidecar_of
 from facefusion.stopping import StopFlag
@@ -36,6 +37,7 @@ class Publication:
     done: WorkDone
     flag: StopFlag
     check: Callable[[], None] = lambda: None
+    profile: Profile = NO_PROFILE
 
 
 def publish_image(frame: PixelFrame, options: OutputOptions, publication: Publication, emit: Emit) -> Signed:
@@ -45,8 +47,10 @@ def publish_image(frame: PixelFrame, options: OutputOptions, publication: Public
     """
     with _partial_file(publication.output) as part:
         image_format = IMAGE_EXTENSIONS[publication.output.suffix.lower()]
-        write_image(frame, part, image_format, options.output_image_quality, emit, publication.flag)
-        signed = publish_file(part, publication)
+        with publication.profile.span('encode'):
+            write_image(frame, part, image_format, options.output_image_quality, emit, publication.flag)
+        with publication.profile.span('sign'):
+            signed = publish_file(part, publication)
         part.unlink()
     return signed
 

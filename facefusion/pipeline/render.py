@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
@@ -29,8 +29,12 @@ from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.stream import ordered_map, prefetch
 from facefusion.processors.processor import FrameTask
 from facefusion.processors.registration import Requirements
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
 from facefusion.stopping import StopFlag
+
+# The stage of a batch of frames in the profile: processors, conversion, label and mark.
+RENDER = 'render'
 
 
 class LinkedFaces:
@@ -106,6 +110,7 @@ class SegmentRendering:
     batch: int = 1
     watermarks: Watermarks = NO_WATERMARKS
     readers: FrameSource | None = None
+    profile: Profile = NO_PROFILE
 
     def write(
         self, segment: Span, path: Path, flag: StopFlag, advance: Callable[[], None] = lambda: None
@@ -116,14 +121,19 @@ class SegmentRendering:
         """
         changed = marked = 0
         # Close both here, because the traceback of a failing writer would keep the decoder and the workers alive.
-        with closing(self.frames(segment, flag)) as rendered, SegmentWriter(path, self.video.encoder) as writer:
+        with closing(self.frames(segment, flag)) as rendered, ExitStack() as written:
+            with self.profile.span('encode'):
+                writer = written.enter_context(SegmentWriter(path, self.video.encoder))
             for frame, shown, is_changed, is_marked in rendered:
                 for number in range(shown.start, shown.stop):
                     flag.check()
-                    writer.write(frame, int(self.video.timeline.pts[number]))
+                    with self.profile.span('encode'):
+                        writer.write(frame, int(self.video.timeline.pts[number]))
                     advance()
                 changed += is_changed * (shown.stop - shown.start)
                 marked += is_marked * (shown.stop - shown.start)
+            with self.profile.span('encode'):
+                written.close()
         return SegmentFacts(changed, marked, writer.delay)
 
     def frames(self, segment: Span, flag: StopFlag) -> Generator[Rendered, None, None]:
@@ -137,13 +147,15 @@ class SegmentRendering:
                 yield from group
 
     def _render(self, group: Sequence[tuple[Shown, FrameTask]]) -> list[Rendered]:
-        changed = self.chain.apply([task for _, task in group])
-        encoder, rendered = self.video.encoder, []
-        for (shown, task), is_changed in zip(group, changed, strict=True):
-            # The label and the mark are applied at the size of the output.
-            planes = task.frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
-            rendered.append(Rendered(planes, shown, is_changed, self.watermarks.apply(planes)))
-        return rendered
+        with self.profile.span(RENDER, len(group)):
+            changed = self.chain.apply([task for _, task in group])
+            encoder, rendered = self.video.encoder, []
+            for (shown, task), is_changed in zip(group, changed, strict=True):
+                # The label and the mark are applied at the size of the output.
+                with self.profile.span('convert'):
+                    planes = task.frame.to_planes(encoder.plane_format, encoder.picture_size, encoder.color)
+                rendered.append(Rendered(planes, shown, is_changed, self.watermarks.apply(planes, self.profile)))
+            return rendered
 
     def _tasks(self, segment: Span, flag: StopFlag) -> Iterator[tuple[Shown, FrameTask]]:
         """Yield the tasks of a segment with the frames that they need, each decoded once."""
@@ -156,7 +168,8 @@ class SegmentRendering:
         high = min(waiting[-1].source + reach + 1, timeline.stop)
         reader = self.readers or open_frames(self.target, 1, flag)
         decoded: dict[int, Frame] = {}
-        with closing(prefetch(reader.frames(low, high), DECODED_AHEAD)) as frames:
+        source = self.profile.items('decode', reader.frames(low, high))
+        with closing(prefetch(source, DECODED_AHEAD)) as frames:
             for frame in frames:
                 flag.check()
                 decoded[frame.number] = frame

@@ -114,7 +114,8 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
             # Signing has read the target again, so check again that the target is unchanged.
             check_unchanged(target, flag)
 
-        return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
+        with run.context.profile.span('sign'):
+            return done, publish_file(clip, Publication(plan.output, run.signer, done, flag, check))
 
 
 def _find_faces(
@@ -123,10 +124,12 @@ def _find_faces(
     """Analyse and link a clip; return whether anything will be altered."""
     report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
     screening = run.screening.screen_clip(target, video.timeline, work.digests.target)
-    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, screening)
+    profile = run.context.profile
+    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, screening, profile=profile)
     units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, screening))
     _analyse(run, video, engine, units)
-    return _link(run, video, units.checkpoints, report)
+    with profile.span('link'):
+        return _link(run, video, units.checkpoints, report)
 
 
 def _analyse(run: PreparedRun, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
@@ -209,7 +212,14 @@ def _rendering(
     plan, flag = run.context.plan, run.context.flag
     faces = LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
     rendering = SegmentRendering(
-        target, video, run.chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks
+        target,
+        video,
+        run.chain,
+        plan.requirements,
+        faces,
+        batch=plan.batch,
+        watermarks=watermarks,
+        profile=run.context.profile,
     )
     return RenderUnits(rendering, work)
 
@@ -228,7 +238,8 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
         with work.verifying(segments, flag) as opener:
             parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
             joining = Joining(*parts, video.extras, max(each.delay for each in facts), opener)
-            join_clip(joining, plan, work.part(clip), emit, flag)
+            with run.context.profile.span('join'):
+                join_clip(joining, plan, work.part(clip), emit, flag)
         changed, marked = sum(each.changed_frames for each in facts), sum(each.marked_frames for each in facts)
         manifest = work.publish(key, clip, flag, {'changed_frames': changed, 'marked_frames': marked})
     else:

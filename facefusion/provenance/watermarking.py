@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facefusion.media.frame import Frame
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.provenance.label import Label
 from facefusion.provenance.mark.embed import Marker
 
@@ -16,11 +17,15 @@ class Watermarks:
     label: Label | None = None
     mark: Marker | None = None
 
-    def apply(self, frame: Frame) -> bool:
+    def apply(self, frame: Frame, profile: Profile = NO_PROFILE) -> bool:
         """Draw the label, then add the mark; return whether the frame can contain the mark."""
         if self.label is not None:
-            self.label.draw(frame)
-        return self.mark is not None and self.mark.mark(frame) > 0
+            with profile.span('label'):
+                self.label.draw(frame)
+        if self.mark is None:
+            return False
+        with profile.span('mark'):
+            return self.mark.mark(frame) > 0
 
 
 NO_WATERMARKS = Watermarks()

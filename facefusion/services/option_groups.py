@@ -5,7 +5,7 @@ from __future__ import annotations
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.options import ModelOptions
-from facefusion.pipeline.options import WorkOptions
+from facefusion.pipeline.options import ProfileOptions, WorkOptions
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
@@ -21,5 +21,6 @@ PROCESS_GROUPS: tuple[type, ...] = (
     ClaimOptions,
     PolicyOptions,
     ProvenanceOptions,
+    ProfileOptions,
     ConsoleOptions,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.choice import Licences, LocalModels, physical_memory
 from facefusion.models.options import ModelOptions
 from facefusion.options import quoted
-from facefusion.pipeline.options import WorkOptions
+from facefusion.pipeline.options import ProfileOptions, WorkOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
 from facefusion.services.process import tune_process
+from facefusion.services.profile_file import profile_file
 from facefusion.settings import Settings, program_path
 from facefusion.standard_streams import is_terminal
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from facefusion.jobs.worker import Worker
     from facefusion.models.catalog import Catalog
     from facefusion.models.store import ModelStore
+    from facefusion.profiling import Profile
     from facefusion.stopping import StopFlag
 
 
@@ -106,10 +108,13 @@ class Workplace:
         return JobStore(path)
 
     @contextmanager
-    def worker(self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None) -> Iterator[Worker]:
+    def worker(
+        self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None, profile: Profile | None = None
+    ) -> Iterator[Worker]:
         """Yield a worker with the models, devices and folders of this process, then wait for its notifications.
 
-        The worker calls ``on_step`` after each step.
+        The worker calls ``on_step`` after each step. ``profile`` times its steps; without one, --profile creates one
+        and writes it at the end, even after a failure. Raises OutputError profile-unwritable.
         """
         tune_process()
         from facefusion.jobs.notify import Notifier
@@ -122,13 +127,14 @@ class Workplace:
         folders = RunFolders(
             self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
         )
-        environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, self.local_models())
-        store, work = self.job_store(), LocalStepWork(self.settings, environment)
-        notifier = Notifier(emit)
-        try:
-            yield Worker(store, JobRunner(store, work, timeout, emit, on_step), notifier, timeout, emit, flag)
-        finally:
-            notifier.close()
+        models, store, notifier = self.local_models(), self.job_store(), Notifier(emit)
+        with ExitStack() as opened:
+            opened.callback(notifier.close)
+            if profile is None:
+                profile = opened.enter_context(profile_file(self.settings[ProfileOptions].profile, emit))
+            environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, models, profile)
+            runner = JobRunner(store, LocalStepWork(self.settings, environment), timeout, emit, on_step)
+            yield Worker(store, runner, notifier, timeout, emit, flag)
 
 
 def _is_no_folder(path: Path) -> bool:

@@ -45,6 +45,7 @@ from facefusion.pipeline.run import execute
 from facefusion.pipeline.signing import signer_of_run
 from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.sidecar import sidecar_of
 from facefusion.provenance.signer import Signing, prepare_signing
@@ -67,13 +68,14 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 class StepEnvironment(NamedTuple):
     """Model files, folders and environment variables of a process that runs steps.
 
-    ``models`` selects a model for steps of older records that contain 'auto'.
+    ``models`` selects a model for steps of older records that contain 'auto'. ``profile`` times the steps.
     """
 
     store: ModelStore
     folders: RunFolders
     environ: Mapping[str, str]
     models: ModelChooser = EmbeddedModels()
+    profile: Profile = NO_PROFILE
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
         """Return the signer of outputs, tested. Raises ProvenanceError."""
@@ -181,8 +183,9 @@ def run_step(
     """
     started = time.monotonic()
     check_consent(settings)
-    signing = environment.signing(settings, emit)
-    settings, plan = _frozen_plan(settings, environment, emit, flag)
+    with environment.profile.span('plan'):
+        signing = environment.signing(settings, emit)
+        settings, plan = _frozen_plan(settings, environment, emit, flag)
     kind = 'video' if plan.video is not None else 'image'
     check_asked(plan.memory, f'this {kind}', memory_limit(settings))
     check_threads(plan.workers, f'this {kind}')
@@ -193,7 +196,8 @@ def run_step(
     # Files of a killed run may occupy the space that this run needs.
     remove_abandoned(plan.output.parent)
     _check_disk(plan, work, step_id)
-    store.fetch(plan.models)
+    with environment.profile.span('fetch models'):
+        store.fetch(plan.models)
     flag.check()
     report = _run(plan, settings, environment, name, Publishing(signing, mark, watermarks), emit, flag)
     seconds = time.monotonic() - started
@@ -225,29 +229,32 @@ def _run(
 ) -> dict[str, Any]:
     """Run a plan whose models are present; return the report."""
     store, folders = environment.store, environment.folders
-    sessions = open_sessions(store, settings[ExecutionOptions])
+    profile = environment.profile
+    sessions = open_sessions(store, settings[ExecutionOptions], profile)
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))
     # The networks of the content gate also use the cores that the processing of chunks leaves idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     scores = folders.content_scores()
-    screening = prepare_screening(gate_sessions, store, plan.gate_models, scores, swaps, emit, flag)
-    stamps = stamp_sources(plan.sources)
-    # The command ``faces`` measures more if the age estimator is present; its analysis serves this run, too.
-    estimator = [screening.estimator.model_id] if screening.estimator is not None else []
-    inputs = hash_inputs(plan, model_digests(store, (*plan.models, *estimator)), flag)
-    digests = _fingerprint(plan, settings, inputs, store, screening, sessions.providers, publishing.mark)
+    with profile.span('prepare'):
+        screening = prepare_screening(gate_sessions, store, plan.gate_models, scores, swaps, emit, flag)
+        stamps = stamp_sources(plan.sources)
+        # The command ``faces`` measures more if the age estimator is present; its analysis serves this run, too.
+        estimator = [screening.estimator.model_id] if screening.estimator is not None else []
+        inputs = hash_inputs(plan, model_digests(store, (*plan.models, *estimator)), flag)
+        digests = _fingerprint(plan, settings, inputs, store, screening, sessions.providers, publishing.mark)
     _report_plan(plan, digests, emit)
     cache = folders.cache(emit)
     with open_work_folder(folders.work_of(name.job_id), name.step_id, digests, cache, emit) as folder:
         if folder is not None and digests is not None:
             plan = load_plan(folder.path, plan, digests)
             save_plan(folder.path, plan, digests)
-        context = RunContext(plan, settings, sessions, digests, emit, flag)
-        signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
-        run = prepare_run(context, folder, screening, publishing.watermarks, signer)
-        check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
+        context = RunContext(plan, settings, sessions, digests, emit, flag, profile)
+        with profile.span('prepare'):
+            signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
+            run = prepare_run(context, folder, screening, publishing.watermarks, signer)
+            check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
         flag.check()
         report = execute(run, ThreadEngine(plan.workers))
     cache.trim()

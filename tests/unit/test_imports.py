@@ -20,7 +20,7 @@ PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 # The parts in design.md section 3, from the lowest row up. A part may import only itself and parts of lower rows.
 ROWS = (
-    ('version', 'errors', 'file_lock', 'limits', 'standard_streams'),
+    ('version', 'errors', 'file_lock', 'limits', 'profiling', 'standard_streams'),
     ('shortage',),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings', 'work_lease'),
@@ -32,7 +32,8 @@ ROWS = (
     ('engines', 'jobs'),
     ('steps',),
     ('services',),
-    ('cli', 'gui', 'benchmark'),
+    ('benchmark',),
+    ('cli', 'gui'),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm', 'c2pa', 'cryptography')
@@ -144,7 +145,7 @@ def test_functions_have_at_most_7_parameters(path):
 def test_only_cli_and_page_print_or_exit():
     for path in MODULES:
         part = part_of(name_of(path)) if path.parent != PACKAGE else ''
-        if part in ('cli', 'gui', 'benchmark'):
+        if part in ('cli', 'gui'):
             continue
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

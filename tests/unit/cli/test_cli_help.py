@@ -21,8 +21,12 @@ QUEUE = {'--priority', '--retries', '--retry-delay', '--notify'}
 RUNS = {
     *('--execution-thread-count', '--temp-path', '--cache-size', '--system-memory-limit', '--claim-timeout'),
     *('--certificate-path', '--private-key-path', '--timestamp-url', '--require-timestamp'),
-    *('--trusted-roots', '--provenance-path'),
+    *('--trusted-roots', '--provenance-path', '--profile'),
 } | (STORE | DEVICES | MODELS)
+BENCHMARK = {
+    *('--benchmark-mode', '--benchmark-resolutions', '--benchmark-cycle-count', '--benchmark-models'),
+    *('--benchmark-frames', '--format', '--plot', '--compare', '--compare-threshold', '--estimate'),
+}
 # The flags in the help of each command, in addition to --help and --config-path.
 LISTED = {
     'verify': {'--sidecar', '--format', '--trusted-roots', '--provenance-path', '--jobs-path', '--log-level'},
@@ -58,6 +62,7 @@ STEPS = {
     'job-remix-step': {'--job-id', '--models-path', *STORE},
     'headless-run': {'--notify', '--dry-run', *RUNS},
     'batch-run': {'--notify', '--dry-run', '--halt-on-error', '--report', *RUNS},
+    'benchmark': {*BENCHMARK, *RUNS} - {'--cache-size'},
 }
 
 
@@ -89,6 +94,8 @@ def test_help_of_a_step_command_adds_the_options_of_steps(name, capsys):
     if name == 'batch-run':
         steps -= {'--source-paths', '--target-path', '--output-path'}
         steps |= {'--source-pattern', '--target-pattern', '--output-pattern'}
+    if name == 'benchmark':
+        steps -= {'--source-paths', '--target-path', '--output-path', '--trim-frame-start', '--trim-frame-end'}
     if name == 'job-remix-step':
         steps -= {'--target-path'}
     assert {flag.replace('--report-path', '--report') for flag in listed_flags(name, capsys)} == steps | STEPS[name]

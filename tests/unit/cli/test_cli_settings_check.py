@@ -82,10 +82,10 @@ def test_every_unusable_key_is_reported_with_its_verdict(ini):
 
 
 def test_an_ini_file_with_only_ignored_keys_is_accepted_with_remarks(ini):
-    loaded = ini('[processors]\nage_modifier_model = fran\n[benchmark]\nbenchmark_mode = cold\n')
+    loaded = ini('[processors]\nage_modifier_model = fran\nface_editor_model = live_portrait\n')
     first, second = check_ini(loaded, KNOWN)
     assert first.startswith(f'{loaded.path}, line 2: [processors] age_modifier_model is ignored')
-    assert 'the command benchmark' in second
+    assert 'the processor face_editor' in second
 
 
 @pytest.mark.parametrize('key', sorted(PEER_KEYS - {'config_path'}))

@@ -314,7 +314,7 @@ def test_segments_in_any_order_and_in_parallel_have_the_same_pixels(planned, alo
 class EvenMarked:
     """Watermarks for only the frames with even numbers."""
 
-    def apply(self, frame):
+    def apply(self, frame, profile):
         return frame.number % 2 == 0
 
 
