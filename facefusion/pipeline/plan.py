@@ -232,8 +232,10 @@ def make_plan(
     sources = sources if cast.people is None else cast.files
     sounds = find_sounds(cast, sources, users, flag)
     family = _family(settings, target, sounds)
-    check_selection(settings, target, cast)
-    selecting = selection_measurements(settings, target) if needed.faces else ()
+    selecting: tuple[str, ...] = ()
+    if needed.faces:
+        check_selection(settings, target, cast)
+        selecting = selection_measurements(settings, target)
     becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sounds else ''
     check_output(output, target.path, sources, family, becomes)
     if family == 'image':

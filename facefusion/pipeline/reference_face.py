@@ -37,6 +37,8 @@ _ORIGIN = 'face_selector'
 def find_wanted(context: RunContext, analyser: FaceFinder) -> Wanted:
     """Return the people to process. Raises NoFaceError, MediaError, ModelError, ProviderError."""
     settings, plan = context.settings, context.plan
+    if not plan.requirements.faces:
+        return Wanted(settings[FaceSelectorOptions])
     selector, reference = settings[FaceSelectorOptions], settings[ReferenceFaceOptions]
     found = _find_filter(context, analyser, selector)
     embedding = None

@@ -174,7 +174,9 @@ def freeze_models(settings: Settings, models: ModelChooser, emit: Emit) -> Setti
 
 
 def _selects_people(settings: Settings) -> bool:
-    return selects_people(settings[FaceSelectorOptions], settings[ReferenceFaceOptions])
+    chain = registrations(settings[ProcessorsOptions].processors)
+    has_faces = any(registration.requirements(settings).faces for registration in chain)
+    return has_faces and selects_people(settings[FaceSelectorOptions], settings[ReferenceFaceOptions])
 
 
 def _with_mesh(settings: Settings, emit: Emit) -> Settings:

@@ -21,7 +21,11 @@ pytestmark = pytest.mark.network
 DRAW = ('--processors', 'face_debugger')
 OPTIONS = [info for group in GROUPS for info in describe(group) if not info.no_effect]
 # Options that the tests already set, and options for which another value prevents the run.
-NO_RUN = ('dry_run', 'execution_providers', 'processors', 'require_timestamp', 'timestamp_url', 'workflow_mode')
+NO_RUN = (
+    *('dry_run', 'execution_providers', 'processors', 'require_timestamp', 'timestamp_url', 'workflow_mode'),
+    # These need weights, or sources of their own.
+    *('face_map', 'face_selector_age_end', 'face_selector_age_start', 'face_selector_gender'),
+)
 
 
 @pytest.fixture
@@ -177,11 +181,12 @@ def every_option(tmp_path):
     (tmp_path / 'work').mkdir()
     given = {'temp_path': str(tmp_path / 'work'), 'trim_frame_start': '5', 'trim_frame_end': '40'}
     given |= {'output_video_encoder': 'libx265', 'output_audio_encoder': 'libmp3lame', 'notify': 'exit'}
-    given |= {'execution_thread_count': '3'}
+    given |= {'execution_thread_count': '3', 'face_selector_mode': 'one'}
     # Published models need weights that the tests do not have.
     given |= {
         'face_detector_model': 'centerface',
         'face_landmarker_model': 'face_mesh',
+        'face_recognizer_model': 'dlib_face_resnet',
         'face_swapper_model': 'mesh_warp',
     }
     return {

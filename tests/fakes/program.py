@@ -23,7 +23,7 @@ _WORK_FILES = re.compile(
     r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
 )
 _ENDED_JOB = re.compile(
-    r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.pem)'
+    r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.(pem|lock))'
 )
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Every job has a different invisible mark, so two equal commands write the same pixels only without the mark.

@@ -93,7 +93,7 @@ def test_a_file_where_a_folder_should_be(program, clip, tmp_path):
 
 @can_mount
 def test_an_output_on_another_file_system(program, clip, mount):
-    disk = mount(4096)
+    disk = mount(16384)
     out = disk / 'new' / 'out.mp4'
     program.run(*DRAW[1:], '-t', clip, '-o', out)
     assert frame_times(out) == frame_times(clip)
