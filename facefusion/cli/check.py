@@ -13,13 +13,13 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import ContentRefused
 from facefusion.events import ContentChecked, Emit, Message
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:

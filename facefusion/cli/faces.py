@@ -14,6 +14,7 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message, PeopleFound
 from facefusion.faces.options import (
@@ -35,7 +36,6 @@ from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 

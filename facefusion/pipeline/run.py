@@ -24,9 +24,8 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.options import FaceTrackerOptions
 from facefusion.faces.people import find_people
 from facefusion.media.file_stamp import blaming_change, check_unchanged
-from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.join import Joining
-from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
 from facefusion.pipeline.fingerprints import clip_digest
 from facefusion.pipeline.image_run import execute_image, link_image
@@ -35,16 +34,15 @@ from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, join_clip, publish_file
-from facefusion.pipeline.render import LinkedFaces, SegmentFacts, SegmentRendering, faces_of
+from facefusion.pipeline.render import SegmentFacts, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import JOIN_OVERLAP, Tracker
-from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.units import AnalysisUnits, RenderUnits, analysis_units, render_units
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
-from facefusion.provenance.watermarking import Watermarks
 from facefusion.stopping import StopFlag
 
 
@@ -106,7 +104,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
             will_change = link_image(run, work, report)
         watermarks = run.watermarks_if(will_change)
         return_freed_memory()
-        clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
+        clip, manifest = _finished_clip(run, engine, render_units(plan, video, run.chain, watermarks, work, flag))
         done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:
@@ -123,8 +121,7 @@ def _find_faces(
     """Analyse and link a clip; return whether anything will be altered."""
     report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
     screening = run.screening.screen_clip(target, video.timeline, work.digests.target)
-    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, screening)
-    units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, screening))
+    units = analysis_units(target, video.timeline.stop, run.faces, screening, work)
     _analyse(run, video, engine, units)
     return _link(run, video, units.checkpoints, report)
 
@@ -202,17 +199,6 @@ def _report_damage(run: PreparedRun, report: FaceReport) -> None:
         text = f'{run.context.plan.target.path.name}: {damaged.count} {frames} damaged: {damaged.as_text()}; {advice}'
         emit(Message('warn', 'analyse', text))
         emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
-
-
-def _rendering(
-    run: PreparedRun, video: VideoPlan, target: MediaInfo, work: WorkFolder, watermarks: Watermarks
-) -> RenderUnits:
-    plan, flag = run.context.plan, run.context.flag
-    faces = LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
-    rendering = SegmentRendering(
-        target, video, run.chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks
-    )
-    return RenderUnits(rendering, work)
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facefusion.engines.threads import ThreadEngine
+from facefusion.engines.choice import running_engine
 from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.batches import batch_size
@@ -185,7 +185,7 @@ def run_step(
     settings, plan = _frozen_plan(settings, environment, emit, flag)
     kind = 'video' if plan.video is not None else 'image'
     check_asked(plan.memory, f'this {kind}', memory_limit(settings))
-    check_threads(plan.workers, f'this {kind}')
+    check_threads(plan.workers, f'this {kind}', plan.processes)
     store, folders = environment.store, environment.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
@@ -249,7 +249,9 @@ def _run(
         run = prepare_run(context, folder, screening, publishing.watermarks, signer)
         check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
         flag.check()
-        report = execute(run, ThreadEngine(plan.workers))
+        devices = settings[ExecutionOptions].execution_device_ids
+        with running_engine(run, store, devices, publishing.mark) as engine:
+            report = execute(run, engine)
     cache.trim()
     return report | ({'plan': digests.plan} if digests is not None else {})
 
