@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
-from typing import NoReturn
+from dataclasses import replace
+from functools import partial
 
 from facefusion.engines.messages import ChunkUnit, SegmentUnit, WorkerTask
 from facefusion.errors import InternalError
@@ -12,7 +12,7 @@ from facefusion.events import Emit
 from facefusion.inference.pool import SessionPool
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool
-from facefusion.media.sources import FrameSource, open_frames
+from facefusion.media.sources import open_frames
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -21,7 +21,6 @@ from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import VideoPlan
 from facefusion.pipeline.prepare import extract_voices, prepare_faces, prepare_processors
-from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.units import Advance, AnalysisUnits, RenderUnits, analysis_units, render_units
 from facefusion.pipeline.watermarking import watermarks_of_run
 from facefusion.pipeline.work_folder import WorkFolder
@@ -30,46 +29,55 @@ from facefusion.stopping import StopFlag
 
 
 class WorkerUnits:
-    """Prepares what a unit needs when the first unit of its kind comes, and keeps it for the next ones."""
+    """Prepares what units need when the first unit of their kind comes, and keeps it for the next ones."""
 
     def __init__(self, task: WorkerTask, flag: StopFlag, emit: Emit) -> None:
         self._task = task
         self._flag = flag
         self._emit = emit
         # The run has fetched and verified the models.
-        store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
-        self._store = store
-        sessions = SessionPool(store, task.providers, task.device_id)
+        self._store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
+        sessions = SessionPool(self._store, task.providers, task.device_id)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))
+        self._faces: FaceTools | None = None
+        self._chunks: AnalysisUnits | None = None
+        self._segments: RenderUnits | None = None
 
     def prepared(self, unit: object) -> Callable[[Advance], Manifest]:
         """Prepare a unit, and return the function that runs it. Raises the errors of ``pipeline.prepare``."""
-        if isinstance(unit, ChunkUnit):
+        video = self._task.plan.video
+        if video is not None and isinstance(unit, ChunkUnit):
+            self._chunks = self._chunks or self._prepare_chunks(video)
             return partial(self._chunks.run, unit.span, self._flag)
-        if isinstance(unit, SegmentUnit):
-            units = self._segments(unit)
-            return partial(units.run, unit.number, self._flag)
-        raise InternalError('worker-task', f'a worker process got a {type(unit).__name__} instead of a unit')
+        if video is not None and isinstance(unit, SegmentUnit):
+            self._segments = self._segments or self._prepare_segments(video, unit.is_altered)
+            rendering = replace(self._segments.rendering, workers=unit.threads)
+            return partial(replace(self._segments, rendering=rendering).run, unit.number, self._flag)
+        raise InternalError('worker-task', f'a worker process cannot run a {type(unit).__name__} of this plan')
 
-    @property
-    def _video(self) -> VideoPlan:
-        return self._task.plan.video or _fail('an image has no units')
-
-    @cached_property
-    def _faces(self) -> FaceTools:
-        return prepare_faces(self._context)
-
-    @cached_property
-    def _chunks(self) -> AnalysisUnits:
-        target, stop = self._task.plan.target, self._video.timeline.stop
+    def _prepare_chunks(self, video: VideoPlan) -> AnalysisUnits:
+        target, stop = self._task.plan.target, video.timeline.stop
         if not isinstance(target, VideoInfo):
-            _fail('an image has no chunks')
-        units = analysis_units(target, stop, self._faces, self._screening(target), self._folder)
+            raise InternalError('worker-task', 'an image has no chunks')
+        units = analysis_units(target, stop, self._face_tools(), self._screening(target, video), self._folder)
         return units.reading_with(ReaderPool(target, 1, stop=self._flag))
 
-    def _screening(self, target: VideoInfo) -> ClipScreening:
+    def _prepare_segments(self, video: VideoPlan, is_altered: bool) -> RenderUnits:
+        task, watermarks = self._task, NO_WATERMARKS
+        if is_altered:
+            watermarks = watermarks_of_run(task.plan, task.settings, task.mark, self._emit)
+        voices = extract_voices(self._context, self._folder)
+        chain = prepare_processors(self._context, self._face_tools().analyser, voices)
+        units = render_units(task.plan, video, chain, watermarks, self._folder, self._flag)
+        return units.reading_with(open_frames(task.plan.target, 1, self._flag), 1)
+
+    def _face_tools(self) -> FaceTools:
+        self._faces = self._faces or prepare_faces(self._context)
+        return self._faces
+
+    def _screening(self, target: VideoInfo, video: VideoPlan) -> ClipScreening:
         task, plan = self._task, self._task.plan
         screening = prepare_screening(
             self._context.sessions.at(plan.network_threads),
@@ -81,25 +89,5 @@ class WorkerUnits:
             self._flag,
         )
         if (screening.estimator is not None) != task.estimates_ages:
-            _fail('the age estimator was removed while the run used it')
-        return screening.screen_clip(target, self._video.timeline, task.digests.target)
-
-    @cached_property
-    def _chain(self) -> Chain:
-        return prepare_processors(self._context, self._faces.analyser, extract_voices(self._context, self._folder))
-
-    @cached_property
-    def _readers(self) -> FrameSource:
-        return open_frames(self._task.plan.target, 1, self._flag)
-
-    def _segments(self, unit: SegmentUnit) -> RenderUnits:
-        plan, settings = self._task.plan, self._task.settings
-        watermarks = NO_WATERMARKS
-        if unit.is_altered:
-            watermarks = watermarks_of_run(plan, settings, self._task.mark, self._emit)
-        units = render_units(plan, self._video, self._chain, watermarks, self._folder, self._flag)
-        return units.reading_with(self._readers, unit.threads)
-
-
-def _fail(text: str) -> NoReturn:
-    raise InternalError('worker-task', text)
+            raise InternalError('worker-task', 'the age estimator was removed while the run used it')
+        return screening.screen_clip(target, video.timeline, task.digests.target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -11,12 +12,21 @@ from facefusion.inference.options import ExecutionOptions
 # the frames of each segment, are faster (docs/performance.md, "Workers and engine").
 SEGMENTS_A_PROCESS = 2
 
+# More workers need more memory for little gain, because decoder and encoder have their own threads.
+MOST_WORKERS = 8
+
 
 class Crew(NamedTuple):
     """The number of workers of a run, and of the processes that share them; 1 is the engine of threads."""
 
     workers: int
     processes: int = 1
+
+
+def worker_count(options: ExecutionOptions) -> int:
+    """Return the requested number of workers, otherwise one per core of this process, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return options.execution_thread_count or min(cores, MOST_WORKERS)
 
 
 Fit = Callable[[Crew], tuple[Crew, Mapping[str, int]]]

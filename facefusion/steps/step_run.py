@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.crew import worker_count
 from facefusion.pipeline.fingerprints import (
     InputDigests,
     RunDigests,
@@ -57,8 +57,6 @@ from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
-# More worker threads need more memory for little gain, because decoder and encoder have their own threads.
-MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
 DEFAULT_CACHE_BYTES = 2_000_000_000
@@ -102,13 +100,6 @@ class RunFolders:
         return AnalysisCache(self.jobs / CACHE_FOLDER, self.cache_bytes, emit)
 
 
-def worker_count(settings: Settings) -> int:
-    """Return the requested number of worker threads, otherwise one per core of this process, at most 8."""
-    asked = settings[ExecutionOptions].execution_thread_count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return asked or min(cores, MOST_WORKERS)
-
-
 def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """Return the plan of a step with frozen models, and emit remarks on it; nothing is fetched.
 
@@ -117,7 +108,7 @@ def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag 
     voters = find_voters(store)
     plan = make_plan(
         settings,
-        worker_count(settings),
+        worker_count(settings[ExecutionOptions]),
         flag=flag,
         memory_limit=memory_limit(settings),
         voters=voters,
