@@ -188,9 +188,9 @@ def _check_workers(invocation: Invocation) -> Finding:
 
     options = invocation.settings[ExecutionOptions]
     workers, engine = worker_count(options), options.execution_engine
-    fact = f'{workers} for a video, in one process'
+    fact = f'{workers} threads of one process for a video'
     if engine == 'processes' and workers > 1:
-        fact = f'{workers} for a video, in as many processes'
+        fact = f'{workers} processes for a video'
     elif engine == 'auto' and workers > 1:
         frames = (2 * SEGMENTS_A_PROCESS - 1) * SEGMENT_FRAMES
         fact += f'; with more than {frames} frames in up to {workers} processes, if memory allows'

@@ -118,12 +118,12 @@ class ProcessEngine:
         idle: queue.SimpleQueue[WorkerProcess | None] = queue.SimpleQueue()
         for member in (None, *self._members[: processes - 1]):
             idle.put(member)
-        left = iter(range(len(items), 0, -1))
 
-        def work(item: T) -> tuple[T, Manifest]:
-            member = idle.get()
+        def work(numbered: tuple[int, T]) -> tuple[T, Manifest]:
+            number, item = numbered
             # The last units share the threads of the processes that get no further unit.
-            threads = max(self._workers // min(processes, next(left)), 1)
+            threads = max(self._workers // min(processes, len(items) - number), 1)
+            member = idle.get()
             try:
                 return item, run(item, member, threads)
             except BaseException as error:
@@ -133,7 +133,7 @@ class ProcessEngine:
             finally:
                 idle.put(member)
 
-        with closing(ordered_map(work, items, processes, ahead=processes * _AHEAD)) as finished:
+        with closing(ordered_map(work, enumerate(items), processes, ahead=processes * _AHEAD)) as finished:
             try:
                 # With `yield from`, closing this generator would wait for the workers before the flag is set.
                 for unit in finished:  # noqa: UP028
@@ -166,11 +166,6 @@ class WorkerProcess:
             raise
         finally:
             other.close()
-
-    @property
-    def process_id(self) -> int | None:
-        """The id of the process."""
-        return self._process.pid
 
     def run(self, unit: ToWorker, flag: StopFlag, advance: Callable[[], None]) -> Manifest:
         """Run a unit; only one thread may call this at a time.
