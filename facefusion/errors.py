@@ -17,7 +17,7 @@ FaceFusionError                exit  raised when
 ├── SetupError                  1    a required package is not installed
 └── InternalError               1    a bug: the program broke one of its own rules
 
-Only ``facefusion.cli.main`` turns errors into exit codes; no other module ends the process.
+Only ``facefusion.cli.main`` turns errors into exit codes; no other module ends the process, except a worker process.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import Interrupted
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
@@ -19,7 +20,6 @@ from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import PageOptions
-from facefusion.services.process import tune_process
 from facefusion.steps.arguments import STEP_GROUPS, FrozenStep, absolute, freeze
 from facefusion.stopping import StopFlag
 

@@ -14,6 +14,7 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import ModelError
 from facefusion.events import EVENT_VERSION, Emit, Message
 from facefusion.inference.options import ExecutionOptions
@@ -21,7 +22,6 @@ from facefusion.media.options import TrimOptions
 from facefusion.pipeline.options import PathOptions, ProfileOptions
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.services.profile_file import check_writable, save_profile
 from facefusion.steps.arguments import STEP_GROUPS
 from facefusion.stopping import StopFlag

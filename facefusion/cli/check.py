@@ -13,13 +13,13 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import ContentRefused
 from facefusion.events import ContentChecked, Emit, Message
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.options import StoreOptions
 from facefusion.models.options import ModelOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facefusion.pipeline.content_screening import ContentScreening
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
-UNREAD = frozenset({'execution_thread_count'})
+UNREAD = frozenset({'execution_engine', 'execution_thread_count'})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ from facefusion.shortage import as_shortage
 from facefusion.version import VERSION
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
-UNREAD = frozenset({'cache_size', 'execution_thread_count', 'progress', 'system_memory_limit'})
+UNREAD = frozenset({'cache_size', 'progress', 'system_memory_limit'})
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
 LIBRARIES = ('av', 'msgspec', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')
@@ -81,6 +81,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield from _check_models(invocation)
     yield _check_gate(invocation)
     yield from _check_folders(invocation)
+    yield _check_workers(invocation)
 
 
 def _attempt(check: str, function: Callable[[], Finding]) -> Finding:
@@ -178,6 +179,22 @@ def _check_gate(invocation: Invocation) -> Finding:
     voters = find_voters(invocation.model_store(silent))
     advice = f'run `facefusion models fetch {" ".join(voters.missing)}`' if voters.published and voters.missing else ''
     return Finding('content gate', 'ok', voters.words, advice)
+
+
+def _check_workers(invocation: Invocation) -> Finding:
+    """Show the workers and the engine that the options, or otherwise the rule, give a video on the CPU."""
+    from facefusion.pipeline.crew import SEGMENTS_A_PROCESS, worker_count
+    from facefusion.pipeline.plan import SEGMENT_FRAMES
+
+    options = invocation.settings[ExecutionOptions]
+    workers, engine = worker_count(options), options.execution_engine
+    fact = f'{workers} threads of one process for a video'
+    if engine == 'processes' and workers > 1:
+        fact = f'{workers} processes for a video'
+    elif engine == 'auto' and workers > 1:
+        frames = (2 * SEGMENTS_A_PROCESS - 1) * SEGMENT_FRAMES
+        fact += f'; with more than {frames} frames in up to {workers} processes, if memory allows'
+    return Finding('workers', 'ok', fact)
 
 
 def _check_folders(invocation: Invocation) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message, PeopleFound
 from facefusion.faces.options import (
@@ -35,7 +36,6 @@ from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -57,9 +57,10 @@ GROUPS: tuple[type, ...] = (
     PolicyOptions,
     ConsoleOptions,
 )
-# The command lists all people, whom a run would select among.
+# The command lists all people, whom a run would select among. It analyses chunks in threads, which networks keep busy.
 UNREAD = frozenset(
     {
+        'execution_engine',
         'face_selector_mode',
         'face_selector_order',
         'face_selector_gender',
@@ -92,14 +93,15 @@ def run(invocation: Invocation) -> int:
     emit, flag = invocation.emit(), StopFlag()
     with reported(emit), stop_on_signals(flag):
         from facefusion.engines.threads import ThreadEngine
+        from facefusion.pipeline.crew import worker_count
         from facefusion.pipeline.people_files import prepare_folder, write_survey
         from facefusion.pipeline.people_survey import fitting_workers, survey_people
-        from facefusion.steps.step_run import memory_limit, worker_count
+        from facefusion.steps.step_run import memory_limit
 
         arguments = invocation.arguments
         target, folder = Path(arguments.surveyed_file), arguments.survey_folder
         settings = _frozen(invocation, emit)
-        workers = fitting_workers(target, worker_count(settings), memory_limit(settings), flag)
+        workers = fitting_workers(target, worker_count(settings[ExecutionOptions]), memory_limit(settings), flag)
         if folder is not None:
             prepare_folder(Path(folder), target)
         survey = survey_people(target, _tools(invocation, settings, emit, flag), ThreadEngine(workers))
@@ -143,11 +145,12 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
     """Fetch the models, and return the tools of the survey with the analysis cache of runs."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
+    from facefusion.pipeline.crew import worker_count
     from facefusion.pipeline.people_survey import SurveyTools, measured_with
     from facefusion.pipeline.selection_requirements import check_detector_size
     from facefusion.safety.sample_cache import model_digests
     from facefusion.safety.voters import find_voters
-    from facefusion.steps.step_run import RunFolders, worker_count
+    from facefusion.steps.step_run import RunFolders
 
     check_detector_size(settings[FaceDetectorOptions])
     recogniser, work = settings[FaceRecognizerOptions].face_recognizer_model, settings[WorkOptions]
@@ -168,7 +171,7 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
         digests=model_digests(store, models),
         cache=folders.cache(emit),
         temp=temp,
-        threads=worker_count(settings),
+        threads=worker_count(settings[ExecutionOptions]),
         emit=emit,
         flag=flag,
     )

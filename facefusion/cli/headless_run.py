@@ -8,6 +8,7 @@ from dataclasses import replace
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
+from facefusion.engines.process_settings import tune_process
 from facefusion.events import Emit, Message
 from facefusion.jobs.options import NotifyOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions
@@ -15,7 +16,6 @@ from facefusion.pipeline.request import required_paths
 from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions, PageOptions
-from facefusion.services.process import tune_process
 from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models, with_mapped_sources
 from facefusion.stopping import StopFlag
 

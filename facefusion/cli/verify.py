@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import path_argument
 from facefusion.cli.signals import stop_on_signals
+from facefusion.engines.process_settings import tune_process
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 from facefusion.errors import Interrupted
 from facefusion.media.reader import ReaderPool
@@ -32,7 +31,7 @@ class ThreadEngine:
         """
         stopped, failures = StopFlag(flag), list[BaseException]()
         with closing(ReaderPool(units.analysis.target, self._workers, stop=stopped)) as readers:
-            shared = replace(units, analysis=replace(units.analysis, readers=readers))
+            shared = units.reading_with(readers)
 
             def analyse(span: Span) -> tuple[Span, Manifest]:
                 try:
@@ -57,9 +56,9 @@ class ThreadEngine:
         self, units: RenderUnits, numbers: Sequence[int], progress: Progress, flag: StopFlag
     ) -> Generator[tuple[int, Manifest], None, None]:
         """Yield each segment with its manifest, one after the other."""
-        rendering = replace(units.rendering, workers=self._workers)
+        video = units.rendering.video
         with closing(open_frames(units.rendering.target, 1, flag)) as readers:
-            shared = replace(units, rendering=replace(rendering, readers=readers))
+            shared = units.reading_with(readers, self._workers)
             for number in numbers:
-                progress.at(f'segment {number + 1} of {len(rendering.video.segments)}')
+                progress.at(f'segment {number + 1} of {len(video.segments)}')
                 yield number, shared.run(number, flag, progress.advance)

@@ -9,7 +9,7 @@ from facefusion.options import option
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """Execution providers in order of preference, the device, and the number of worker threads."""
+    """Execution providers in order of preference, devices, the number of worker threads, and the engine."""
 
     execution_providers: tuple[str, ...] = option(
         'text',
@@ -23,10 +23,10 @@ class ExecutionOptions:
     execution_device_ids: tuple[int, ...] = option(
         'int',
         (0,),
-        'number of the device',
+        'numbers of the devices; each has a process of its own',
         section='execution',
         is_list=True,
-        most_items=1,
+        most_items=16,
         minimum=0,
         stored='job',
     )
@@ -37,6 +37,15 @@ class ExecutionOptions:
         section='execution',
         minimum=1,
         maximum=32,
+        stored='job',
+    )
+    execution_engine: str = option(
+        'text',
+        'auto',
+        'how videos use several cores: threads need less memory, processes are faster; auto takes processes for long '
+        'videos if memory allows',
+        section='execution',
+        choices=('auto', 'threads', 'processes'),
         stored='job',
     )
     video_memory_strategy: str = option(

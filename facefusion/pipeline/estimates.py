@@ -13,6 +13,7 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import OutputOptions
 from facefusion.media.planes import PLANE_FORMATS, scaled_size
 from facefusion.media.sound import SoundInfo
+from facefusion.pipeline.crew import Crew
 from facefusion.pipeline.resources import (
     lowest_room,
     memory_of_enlarged,
@@ -54,26 +55,28 @@ class MediaSize:
 
 
 def fitted_memory(
-    size: MediaSize, workers: int, limit: int | None, weight_bytes: int = 0, others: Mapping[str, int] | None = None
-) -> tuple[int, dict[str, int]]:
-    """Return how many workers ``limit`` and the system allow (at least one), and their memory in bytes by part.
+    size: MediaSize, crew: Crew, limit: int | None, weight_bytes: int = 0, others: Mapping[str, int] | None = None
+) -> tuple[Crew, dict[str, int]]:
+    """Return the crew that ``limit`` and the system allow (at least one worker), and its memory in bytes by part.
 
     ``weight_bytes`` is the size of the weights of the published models, ``others`` are further parts.
     """
+    workers = crew.workers
     while True:
+        processes = min(crew.processes, workers)
         at_once = workers if size.is_video else 1
-        parts = _memory(size, workers) | memory_of_published(weight_bytes, at_once)
+        parts = _memory(size, workers, processes) | memory_of_published(weight_bytes, at_once, processes)
         parts |= {'work on frames': size.working * at_once} if size.working else {}
         parts |= {name: each for name, each in (others or {}).items() if each}
         lowest = lowest_room(workers)
         allowed = [limit] if limit is not None else []
         allowed += [lowest[0]] if lowest is not None else []
         if workers == 1 or not size.is_video or all(sum(parts.values()) <= each for each in allowed):
-            return workers, parts
+            return Crew(workers, processes), parts
         workers -= 1
 
 
-def _memory(size: MediaSize, workers: int) -> dict[str, int]:
+def _memory(size: MediaSize, workers: int, processes: int) -> dict[str, int]:
     target, options = size.target, size.options
     processed = size.processed[0] * size.processed[1]
     if size.is_video:
@@ -86,7 +89,7 @@ def _memory(size: MediaSize, workers: int) -> dict[str, int]:
         held = round(held * 3 / bytes_a_pixel) if codec == 'libx264rgb' else held
         coded = max(target.width * target.height, width * height)
         enlarged = processed if processed > target.width * target.height else 0
-        return memory_of_video(coded, bytes_a_pixel, workers, held) | memory_of_enlarged(
+        return memory_of_video(coded, bytes_a_pixel, workers, held, processes) | memory_of_enlarged(
             enlarged, 3 if target.bits <= 8 else 6, workers
         )
     width, height = scaled_size(target.width, target.height, options.output_image_scale)

@@ -19,6 +19,7 @@ from facefusion.faces.options import (
     landmarker_models,
 )
 from facefusion.faces.track import INTERVAL
+from facefusion.inference.options import ExecutionOptions
 from facefusion.media.audio import AudioPlan, plan_audio
 from facefusion.media.audio_mix import mix_duration, plan_mix
 from facefusion.media.containers import check_alpha
@@ -30,6 +31,7 @@ from facefusion.media.probe import probe
 from facefusion.media.side_streams import ExtrasPlan, plan_extras
 from facefusion.media.sound import SoundInfo
 from facefusion.media.timeline import Timeline, build_timeline, still_timeline
+from facefusion.pipeline.crew import Crew, choose_crew
 from facefusion.pipeline.estimates import (
     SOURCE_BYTES,
     MediaSize,
@@ -99,8 +101,9 @@ class PlannedProcessor:
 class Plan:
     """A run as plain data. ``memory``, ``work_space`` and ``output_space`` are estimates in bytes.
 
-    ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once. Both depend
-    on the machine, and neither changes a pixel. ``processed_size`` is the width and height after the processors,
+    ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once,
+    ``processes`` the number of processes that share them. They depend on the machine, and none changes a pixel.
+    ``processed_size`` is the width and height after the processors,
     ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
     call of a network. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose
     audio the processors use and whose mix the output contains; an image target is shown for the duration of the longest
@@ -120,6 +123,7 @@ class Plan:
     output_space: int
     memory_parts: Mapping[str, int] = field(default_factory=dict)
     workers: int = 1
+    processes: int = 1
     batch: int = 1
     processed_size: tuple[int, int] = (0, 0)
     sounds: tuple[SoundInfo, ...] = ()
@@ -174,6 +178,7 @@ class Plan:
             'memory_bytes': self.memory,
             'memory_parts': dict(self.memory_parts),
             'workers': self.workers,
+            'processes': self.processes,
             'batch': self.batch,
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
@@ -249,11 +254,20 @@ def make_plan(
         'voice extraction': extraction_memory(settings[VoiceExtractorOptions]) if sounds else 0,
         'further source faces': SOURCE_BYTES * max(len(cast.images) - 1, 0),
     }
-    workers, memory_parts = fitted_memory(size, workers, memory_limit, sum(map(weight_bytes, models)), others)
+    timeline = _plan_timeline(target, sounds, settings) if family == 'video' else None
+    segments = grid(0, timeline.frame_count, segment_frames) if timeline is not None else ()
+    weights = sum(map(weight_bytes, models))
+
+    def fit(crew: Crew) -> tuple[Crew, dict[str, int]]:
+        return fitted_memory(size, crew, memory_limit, weights, others)
+
+    (workers, processes), memory_parts = choose_crew(settings[ExecutionOptions], workers, len(segments), fit)
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
-    video = _plan_video(target, sounds, settings, output, picture, segment_frames) if family == 'video' else None
+    video = None
+    if timeline is not None:
+        video = _plan_video(target, sounds, settings, output, picture, timeline, segments)
     if isinstance(target, VideoInfo) and video is not None:
         target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     frames = video.timeline.frame_count if video is not None else 0
@@ -271,6 +285,7 @@ def make_plan(
         output_space=output_bytes(size, encoded),
         memory_parts=memory_parts,
         workers=workers,
+        processes=processes,
         processed_size=processed,
         sounds=sounds,
         cast=cast,
@@ -357,21 +372,25 @@ def grid(start: int, stop: int, length: int) -> tuple[Span, ...]:
     return tuple(Span(a, b) for a, b in pairwise(cuts) if a < b)
 
 
+def _plan_timeline(target: MediaInfo, sounds: tuple[SoundInfo, ...], settings: Settings) -> Timeline:
+    options, trim = settings[OutputOptions], settings[TrimOptions]
+    if isinstance(target, VideoInfo):
+        return build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
+    if not sounds:
+        raise InternalError('plan-inconsistent', 'an image without audio has no duration')
+    return still_timeline(mix_duration(sounds), options.output_video_fps)
+
+
 def _plan_video(
     target: MediaInfo,
     sounds: tuple[SoundInfo, ...],
     settings: Settings,
     output: Path,
     picture: Picture,
-    segment_frames: int,
+    timeline: Timeline,
+    segments: tuple[Span, ...],
 ) -> VideoPlan:
-    options, trim, extension = settings[OutputOptions], settings[TrimOptions], output.suffix.lower()
-    if isinstance(target, VideoInfo):
-        timeline = build_timeline(target, trim.trim_frame_start, trim.trim_frame_end, options.output_video_fps)
-    elif sounds:
-        timeline = still_timeline(mix_duration(sounds), options.output_video_fps)
-    else:
-        raise InternalError('plan-inconsistent', 'an image without audio has no duration')
+    options, extension = settings[OutputOptions], output.suffix.lower()
     if len(sounds) > 1:
         audio = plan_mix(target, timeline, options, extension, sounds)
     else:
@@ -379,7 +398,7 @@ def _plan_video(
     return VideoPlan(
         timeline=timeline,
         chunks=grid(timeline.start, timeline.stop, CHUNK_FRAMES),
-        segments=grid(0, timeline.frame_count, segment_frames),
+        segments=segments,
         encoder=choose_encoder(target, options, extension, timeline, picture),
         audio=audio,
         extras=plan_extras(target, timeline, extension),

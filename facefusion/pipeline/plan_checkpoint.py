@@ -44,7 +44,8 @@ def load_plan(folder: Path, plan: Plan, digests: RunDigests) -> Plan:
         stored = plan_from_record(record['plan'])
         # Files may have moved, and their paths are not part of the digest.
         files = {name: getattr(plan, name) for name in ('target', 'sources', 'output', 'settings', 'sounds', 'cast')}
-        return replace(stored, **files, workers=plan.workers, memory=plan.memory, memory_parts=plan.memory_parts)
+        tuned = ('workers', 'processes', 'memory', 'memory_parts')
+        return replace(stored, **files, **{name: getattr(plan, name) for name in tuned})
     return plan
 
 

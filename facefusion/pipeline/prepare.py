@@ -61,8 +61,26 @@ def prepare_run(
 
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
+    voices = extract_voices(context, work) if work is not None else ()
+    faces = prepare_faces(context)
+    with context.profile.span('content gate'):
+        screening.check_sources(context.plan.sources, faces.analyser, context.emit)
+    return PreparedRun(
+        context=context,
+        work=work,
+        screening=screening,
+        watermarks=watermarks,
+        signer=signer,
+        faces=faces,
+        wanted=find_wanted(context, faces.analyser),
+        chain=prepare_processors(context, faces.analyser, voices),
+        voices=voices,
+    )
+
+
+def prepare_faces(context: RunContext) -> FaceTools:
+    """Return the tools that find and measure the faces of the target. Raises ModelError, ProviderError."""
     plan, settings = context.plan, context.settings
-    voices = _extracted(context, work) if work is not None else ()
     analyser = FaceFinder()
     if plan.finds_faces:
         analyser = make_analyser(
@@ -72,36 +90,29 @@ def prepare_run(
             settings[FaceSelectorOptions],
         )
     meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
-    with context.profile.span('content gate'):
-        screening.check_sources(plan.sources, analyser, context.emit)
-    meter = SkinMeter(load_topology()) if plan.requirements.mesh else None
+    return FaceTools(*profiled(analyser, meters, context.profile))
+
+
+def prepare_processors(context: RunContext, analyser: FaceFinder, voices: Sequence[Voice]) -> Chain:
+    """Return the processors, ready to process. Raises their errors, such as NoFaceError."""
+    plan = context.plan
     tools = ProcessorTools(
-        settings=settings,
+        settings=context.settings,
         sessions=context.sessions,
         analyser=analyser,
-        meter=meter,
+        meter=SkinMeter(load_topology()) if plan.requirements.mesh else None,
         emit=context.emit,
         batch=plan.batch,
-        voices=voices,
+        voices=tuple(voices),
         flag=context.flag,
         threads=plan.workers if plan.video is None else 1,
         cast=plan.cast,
     )
-    return PreparedRun(
-        context=context,
-        work=work,
-        screening=screening,
-        watermarks=watermarks,
-        signer=signer,
-        faces=FaceTools(*profiled(analyser, meters, context.profile)),
-        wanted=find_wanted(context, analyser),
-        chain=prepare_chain(plan, tools, context.profile),
-        voices=voices,
-    )
+    return prepare_chain(plan, tools, context.profile)
 
 
-def _extracted(context: RunContext, work: WorkFolder) -> tuple[Voice, ...]:
-    """Return the voices for processors from the work folder."""
+def extract_voices(context: RunContext, work: WorkFolder) -> tuple[Voice, ...]:
+    """Return the voices for processors from the work folder; extract those that are missing there."""
     plan = context.plan
     extractor = extractor_of(context.settings[VoiceExtractorOptions])
     # The detector is too small for several threads.

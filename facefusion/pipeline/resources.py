@@ -26,22 +26,26 @@ STACK_BYTES = 9 << 20
 # runs them. Measured at 1.7 and 0.34 with stand-ins that have the sizes of the classifiers of the content gate.
 NETWORK_SHARE = 1.75
 NETWORK_WORKER_SHARE = 0.4
-# Threads of a run in addition to its workers: decoder, encoder, conversion, stages, heartbeat; up to 16 were measured.
+# Threads of a process in addition to its workers: decoder, encoder, conversion, stages, heartbeat; up to 16 were
+# measured.
 THREADS = 20
 
 
-def memory_of_video(pixels: int, bytes_a_pixel: float, workers: int, encoder_frames: int = 55) -> dict[str, int]:
+def memory_of_video(
+    pixels: int, bytes_a_pixel: float, workers: int, encoder_frames: int = 55, processes: int = 1
+) -> dict[str, int]:
     """Return an upper estimate of the peak memory of a video run, in bytes by part.
 
     ``pixels`` are those of a frame as read or written, whichever is more; the encoder stores ``encoder_frames`` frames.
+    Each of ``processes`` has a decoder and an encoder.
 
     The faces are not included, because they are counted only during the run: one face in every frame adds about 23 MB
     while chunks are linked, and 64 faces add 1.5 GB.
     """
     frame = int(pixels * bytes_a_pixel)
-    return {'program and models': BASE_BYTES, 'decoder and encoder': frame * (DECODER_FRAMES + encoder_frames)} | {
-        f'frames of {workers} workers': frame * WORKER_FRAMES * workers
-    }
+    own = {'program and models': BASE_BYTES, 'decoder and encoder': frame * (DECODER_FRAMES + encoder_frames)}
+    further = {f'{processes - 1} more processes': sum(own.values()) * (processes - 1)} if processes > 1 else {}
+    return own | further | {f'frames of {workers} workers': frame * WORKER_FRAMES * workers}
 
 
 def memory_of_enlarged(pixels: int, bytes_a_pixel: int, workers: int) -> dict[str, int]:
@@ -61,12 +65,12 @@ def memory_of_image(pixels: int, written_pixels: int) -> dict[str, int]:
     return {'program and models': BASE_BYTES, 'copies of the picture': copies}
 
 
-def memory_of_published(weight_bytes: int, workers: int) -> dict[str, int]:
+def memory_of_published(weight_bytes: int, workers: int, processes: int = 1) -> dict[str, int]:
     """Return the memory of published networks on a CPU, in bytes by part; empty without weights.
 
     ``BASE_BYTES`` includes the embedded networks.
     """
-    needed = int(weight_bytes * (NETWORK_SHARE + NETWORK_WORKER_SHARE * workers))
+    needed = int(weight_bytes * (NETWORK_SHARE * processes + NETWORK_WORKER_SHARE * workers))
     return {'published models': needed} if weight_bytes else {}
 
 
@@ -126,9 +130,9 @@ def check_asked(needed: int, subject: str, limit: int | None) -> None:
         )
 
 
-def check_threads(workers: int, subject: str) -> None:
+def check_threads(workers: int, subject: str, processes: int = 1) -> None:
     """Raise ResourceError threads-short when a run with this many workers could not start its threads."""
-    needed = THREADS + workers
+    needed = THREADS * processes + workers
     started = can_start(needed)
     if started == needed:
         return

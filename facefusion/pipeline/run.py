@@ -24,9 +24,8 @@ from facefusion.faces.chunk import FaceChunk, LinkedChunk
 from facefusion.faces.options import FaceTrackerOptions
 from facefusion.faces.people import find_people
 from facefusion.media.file_stamp import blaming_change, check_unchanged
-from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.info import VideoInfo
 from facefusion.media.join import Joining
-from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.chunk_checkpoints import FACES, ChunkCheckpoints, Origin
 from facefusion.pipeline.fingerprints import clip_digest
 from facefusion.pipeline.image_run import execute_image, link_image
@@ -35,13 +34,13 @@ from facefusion.pipeline.plan import Span, VideoPlan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, join_clip, publish_file
-from facefusion.pipeline.render import LinkedFaces, SegmentFacts, SegmentRendering, faces_of
+from facefusion.pipeline.render import SegmentFacts, faces_of
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.resources import return_freed_memory
 from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker, least_overlap
-from facefusion.pipeline.units import AnalysisUnits, RenderUnits, chunk_span
+from facefusion.pipeline.units import AnalysisUnits, RenderUnits, analysis_units, render_units
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.provenance.credentials_writer import Signed
 from facefusion.provenance.watermarking import Watermarks
@@ -106,7 +105,7 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
             will_change = link_image(run, work, report)
         watermarks = run.watermarks_if(will_change)
         return_freed_memory()
-        clip, manifest = _finished_clip(run, engine, _rendering(run, video, target, work, watermarks))
+        clip, manifest = _finished_clip(run, engine, _segments(run, video, work, watermarks))
         done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:
@@ -125,8 +124,7 @@ def _find_faces(
     report.gaps = tuple(gap for gap in target.gaps if video.timeline.start <= gap.number < video.timeline.stop - 1)
     screening = run.screening.screen_clip(target, video.timeline, work.digests.target)
     profile = run.context.profile
-    analysis = ChunkAnalysis(target, video.timeline.stop, run.faces, screening, profile=profile)
-    units = AnalysisUnits(analysis, ChunkCheckpoints(target, video.timeline.stop, work, screening))
+    units = analysis_units(target, video.timeline.stop, run.faces, screening, work, profile)
     _analyse(run, video, engine, units)
     with profile.span('link'):
         return _link(run, video, units.checkpoints, report)
@@ -206,22 +204,9 @@ def _report_damage(run: PreparedRun, report: FaceReport) -> None:
         emit(FramesDamaged(damaged.count, damaged.as_lists(), damaged.more_ranges))
 
 
-def _rendering(
-    run: PreparedRun, video: VideoPlan, target: MediaInfo, work: WorkFolder, watermarks: Watermarks
-) -> RenderUnits:
-    plan, flag = run.context.plan, run.context.flag
-    faces = LinkedFaces(lambda number: work.load_selected(chunk_span(video, number), flag))
-    rendering = SegmentRendering(
-        target,
-        video,
-        run.chain,
-        plan.requirements,
-        faces,
-        batch=plan.batch,
-        watermarks=watermarks,
-        profile=run.context.profile,
-    )
-    return RenderUnits(rendering, work)
+def _segments(run: PreparedRun, video: VideoPlan, work: WorkFolder, watermarks: Watermarks) -> RenderUnits:
+    context = run.context
+    return render_units(context.plan, video, run.chain, watermarks, work, context.flag, context.profile)
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:

@@ -7,17 +7,24 @@ is small enough to be sent from another process to the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called
-from facefusion.pipeline.analyse import ChunkAnalysis
+from facefusion.media.info import MediaInfo, VideoInfo
+from facefusion.media.reader import ReaderPool
+from facefusion.media.sources import FrameSource
+from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
 from facefusion.pipeline.chunk_checkpoints import ChunkCheckpoints
+from facefusion.pipeline.content_screening import ClipScreening
 from facefusion.pipeline.manifest import Manifest, WorkKey
-from facefusion.pipeline.plan import CHUNK_FRAMES, Span, VideoPlan
-from facefusion.pipeline.render import SegmentRendering
+from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, Span, VideoPlan
+from facefusion.pipeline.processor_chain import Chain
+from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.profiling import NO_PROFILE, Profile
+from facefusion.provenance.watermarking import Watermarks
 from facefusion.stopping import StopFlag
 
 Advance = Callable[[], None]
@@ -29,6 +36,10 @@ class AnalysisUnits:
 
     analysis: ChunkAnalysis
     checkpoints: ChunkCheckpoints
+
+    def reading_with(self, readers: ReaderPool) -> AnalysisUnits:
+        """Return the same units, which reuse these decoders."""
+        return replace(self, analysis=replace(self.analysis, readers=readers))
 
     def run(self, span: Span, flag: StopFlag, advance: Advance) -> Manifest:
         """Analyse a chunk and save it.
@@ -47,6 +58,10 @@ class RenderUnits:
 
     rendering: SegmentRendering
     folder: WorkFolder
+
+    def reading_with(self, readers: FrameSource, workers: int) -> RenderUnits:
+        """Return the same units, which reuse these decoders and process frames in this many threads."""
+        return replace(self, rendering=replace(self.rendering, readers=readers, workers=workers))
 
     def path(self, number: int) -> Path:
         """Return the work file of the segment."""
@@ -71,6 +86,37 @@ class RenderUnits:
             facts = self.rendering.write(self.rendering.video.segments[number], self.folder.part(path), flag, advance)
         check_unchanged(self.rendering.target, flag)
         return self.folder.publish(self.key(number), path, flag, facts._asdict())
+
+
+def analysis_units(
+    target: VideoInfo,
+    stop: int,
+    faces: FaceTools,
+    screening: ClipScreening,
+    folder: WorkFolder,
+    profile: Profile = NO_PROFILE,
+) -> AnalysisUnits:
+    """Return the chunks of a clip; ``stop`` is the end of the analysed range."""
+    analysis = ChunkAnalysis(target, stop, faces, screening, profile=profile)
+    return AnalysisUnits(analysis, ChunkCheckpoints(target, stop, folder, screening))
+
+
+def render_units(
+    plan: Plan,
+    video: VideoPlan,
+    chain: Chain,
+    watermarks: Watermarks,
+    folder: WorkFolder,
+    flag: StopFlag,
+    profile: Profile = NO_PROFILE,
+) -> RenderUnits:
+    """Return the segments of a clip, which read the selected faces from the work folder."""
+    target: MediaInfo = plan.target
+    faces = LinkedFaces(lambda number: folder.load_selected(chunk_span(video, number), flag))
+    rendering = SegmentRendering(
+        target, video, chain, plan.requirements, faces, batch=plan.batch, watermarks=watermarks, profile=profile
+    )
+    return RenderUnits(rendering, folder)
 
 
 def chunk_span(video: VideoPlan, number: int) -> Span:

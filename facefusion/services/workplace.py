@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facefusion.engines.process_settings import tune_process
 from facefusion.events import LOG_LEVELS, BarSink, Emit, JsonSink, LogSink, Message, tee
 from facefusion.jobs.options import ClaimOptions, StoreOptions
 from facefusion.models.choice import Licences, LocalModels, physical_memory
@@ -17,7 +18,6 @@ from facefusion.options import quoted
 from facefusion.pipeline.options import ProfileOptions, WorkOptions
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
-from facefusion.services.process import tune_process
 from facefusion.services.profile_file import profile_file
 from facefusion.settings import Settings, program_path
 from facefusion.standard_streams import is_terminal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facefusion.engines.threads import ThreadEngine
+from facefusion.engines.choice import running_engine
 from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.inference.batches import batch_size
@@ -26,6 +25,7 @@ from facefusion.models.store import ModelStore
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
+from facefusion.pipeline.crew import worker_count
 from facefusion.pipeline.fingerprints import (
     InputDigests,
     RunDigests,
@@ -58,8 +58,6 @@ from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
 from facefusion.stopping import StopFlag
 
-# More worker threads need more memory for little gain, because decoder and encoder have their own threads.
-MOST_WORKERS = 8
 CONTENT_FOLDER = '.content'
 CACHE_FOLDER = '.cache'
 DEFAULT_CACHE_BYTES = 2_000_000_000
@@ -104,13 +102,6 @@ class RunFolders:
         return AnalysisCache(self.jobs / CACHE_FOLDER, self.cache_bytes, emit)
 
 
-def worker_count(settings: Settings) -> int:
-    """Return the requested number of worker threads, otherwise one per core of this process, at most 8."""
-    asked = settings[ExecutionOptions].execution_thread_count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return asked or min(cores, MOST_WORKERS)
-
-
 def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag | None = None) -> Plan:
     """Return the plan of a step with frozen models, and emit remarks on it; nothing is fetched.
 
@@ -119,7 +110,7 @@ def plan_step(settings: Settings, store: ModelStore, emit: Emit, flag: StopFlag 
     voters = find_voters(store)
     plan = make_plan(
         settings,
-        worker_count(settings),
+        worker_count(settings[ExecutionOptions]),
         flag=flag,
         memory_limit=memory_limit(settings),
         voters=voters,
@@ -188,7 +179,7 @@ def run_step(
         settings, plan = _frozen_plan(settings, environment, emit, flag)
     kind = 'video' if plan.video is not None else 'image'
     check_asked(plan.memory, f'this {kind}', memory_limit(settings))
-    check_threads(plan.workers, f'this {kind}')
+    check_threads(plan.workers, f'this {kind}', plan.processes)
     store, folders = environment.store, environment.folders
     work, step_id = folders.work_of(name.job_id), name.step_id
     mark = mark_of_run(plan, settings, name.job_id)
@@ -256,7 +247,9 @@ def _run(
             run = prepare_run(context, folder, screening, publishing.watermarks, signer)
             check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
         flag.check()
-        report = execute(run, ThreadEngine(plan.workers))
+        devices = settings[ExecutionOptions].execution_device_ids
+        with running_engine(run, store, devices, publishing.mark) as engine:
+            report = execute(run, engine)
     cache.trim()
     return report | ({'plan': digests.plan} if digests is not None else {})
 

@@ -35,7 +35,7 @@ def words(tmp_path):
         (('--execution-providers', 'rocm'), "'rocm' is not one of: auto, cpu, cuda, tensorrt"),
         (('--execution-thread-count', '-1'), '-1 is not a whole number from'),
         (('--face-detector-margin', *'12345'), '5 values, but at most 4'),
-        (('--execution-device-ids', '0', '7'), '2 values, but at most 1'),
+        (('--execution-device-ids', *map(str, range(17))), '17 values, but at most 16'),
         (('--progress', 'xml'), "'xml' is not one of: bar, json, none"),
         (('--log-level', 'all'), "'all' is not one of: error, warn, info, debug"),
         (('--trim-frame-end', 'last'), "'last' is not a whole number"),

@@ -187,3 +187,13 @@ def test_auto_checks_cuda_only_if_its_runtime_is_installed(diagnose, monkeypatch
     installed = {*doctor.LIBRARIES, 'onnxruntime'}
     found = diagnose('--execution-providers', 'auto')[1]
     assert 'provider cpu' in found and 'provider cuda' not in found
+
+
+def test_the_workers_and_their_engine_are_shown(diagnose):
+    def fact(*words):
+        return diagnose('--execution-thread-count', *words)[1]['workers'][0]['fact']
+
+    assert fact('4').startswith('4 threads of one process for a video; with more than 750 frames in up to 4 processes')
+    assert fact('4', '--execution-engine', 'threads') == '4 threads of one process for a video'
+    assert fact('4', '--execution-engine', 'processes') == '4 processes for a video'
+    assert fact('1') == '1 threads of one process for a video'

@@ -19,7 +19,8 @@ DEVICES = {'--execution-providers', '--execution-device-ids'}
 MODELS = {'--models-path', '--download-providers', '--offline'}
 QUEUE = {'--priority', '--retries', '--retry-delay', '--notify'}
 RUNS = {
-    *('--execution-thread-count', '--temp-path', '--cache-size', '--system-memory-limit', '--claim-timeout'),
+    *('--execution-thread-count', '--execution-engine', '--temp-path', '--cache-size', '--system-memory-limit'),
+    '--claim-timeout',
     *('--certificate-path', '--private-key-path', '--timestamp-url', '--require-timestamp'),
     *('--trusted-roots', '--provenance-path', '--profile'),
 } | (STORE | DEVICES | MODELS)
@@ -38,7 +39,10 @@ LISTED = {
         *('--execution-thread-count', '--temp-path', '--cache-size', '--system-memory-limit'),
         *(STORE | DEVICES | MODELS),
     },
-    'doctor': {'--format', '--temp-path', '--jobs-path', '--log-level', *DEVICES, *MODELS},
+    'doctor': {
+        *('--format', '--temp-path', '--jobs-path', '--log-level', '--execution-thread-count', '--execution-engine'),
+        *(DEVICES | MODELS),
+    },
     'models': {'--progress', '--log-level', *MODELS},
     'force-download': {'--progress', '--log-level', *MODELS},
     'job-list': {'--job-status', '--format', *STORE},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from fakes.drawn_face import TOPOLOGY
@@ -180,6 +180,9 @@ class Units:
 
     analysis: Analysis
     run: Callable[..., object]
+
+    def reading_with(self, readers):
+        return replace(self, analysis=replace(self.analysis, readers=readers))
 
 
 SPANS = [Span(k, k + 1) for k in range(6)]

@@ -89,7 +89,7 @@ def test_equal_runs_have_equal_digests(digests):
 def test_settings_tuned_to_a_machine_change_no_digest(digests, tmp_path):
     frozen = digests()
     for group in (
-        ExecutionOptions(execution_thread_count=7),
+        ExecutionOptions(execution_thread_count=7, execution_engine='processes'),
         WorkOptions(temp_path=str(tmp_path), cache_size=0.0, system_memory_limit=9.0),
         ConsentOptions('they all agreed'),
     ):

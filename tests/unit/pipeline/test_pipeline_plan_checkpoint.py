@@ -25,10 +25,10 @@ def plan(tmp_path):
 
 def test_a_stored_plan_is_resumed_with_the_current_paths(plan, tmp_path):
     save_plan(tmp_path, replace(plan, batch=8), DIGESTS)
-    now = replace(plan, output=tmp_path / 'other.mp4', workers=1)
+    now = replace(plan, output=tmp_path / 'other.mp4', workers=1, processes=3)
     taken = load_plan(tmp_path, now, DIGESTS)
     assert taken.batch == 8
-    assert (taken.output, taken.workers, taken.target) == (now.output, 1, now.target)
+    assert (taken.output, taken.workers, taken.processes, taken.target) == (now.output, 1, 3, now.target)
     assert describe_changes(tmp_path, DIGESTS) == ''
     assert [path.name for path in tmp_path.glob('plan*')] == [FILE_NAME]
 

@@ -11,6 +11,7 @@ from facefusion.limits import Limit
 from facefusion.media.options import OutputOptions
 from facefusion.media.probe import probe
 from facefusion.pipeline import estimates, resources
+from facefusion.pipeline.crew import Crew
 from facefusion.pipeline.estimates import MediaSize, fitted_memory
 from facefusion.pipeline.resources import (
     ADDRESS_BYTES,
@@ -134,8 +135,10 @@ def test_a_limit_of_the_system_reduces_the_workers_first(tmp_path, limits):
     make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
     target = replace(probe(tmp_path / 'clip.mp4'), width=1920, height=1080)
 
-    def fitted(workers, limit=None):
-        return fitted_memory(MediaSize(target, OutputOptions(), '.mp4', (1920, 1080)), workers, limit)
+    def fitted(workers, limit=None, processes=1):
+        size = MediaSize(target, OutputOptions(), '.mp4', (1920, 1080))
+        (workers, processes), parts = fitted_memory(size, Crew(workers, processes), limit, 1000)
+        return workers, parts, processes
 
     limits(MACHINE)
     assert fitted(8)[0] == 8
@@ -146,6 +149,13 @@ def test_a_limit_of_the_system_reduces_the_workers_first(tmp_path, limits):
     assert fitted(8)[0] == 2
     limits(MACHINE)
     assert fitted(8, enough)[0] == 2
+    # Each process has its own libraries, networks, decoder and encoder.
+    shared, own = fitted(8)[1], fitted(8, processes=4)[1]
+    assert own['3 more processes'] == 3 * (own['program and models'] + own['decoder and encoder'])
+    assert own['published models'] == shared['published models'] + 3 * 1750
+    assert sum(fitted(2, processes=2)[1].values()) > enough
+    assert fitted(8, enough, 4)[::2] == (1, 1)
+    assert fitted(8, sum(fitted(3, processes=3)[1].values()), 4)[::2] == (3, 3)
     limits(address(1))
     assert fitted(8)[0] == 1
 
@@ -162,8 +172,8 @@ def test_a_limit_of_the_system_reduces_the_workers_first(tmp_path, limits):
 def test_encoders_with_longer_lookahead_need_more_memory(tmp_path, options, extension):
     make_tiny_clip(tmp_path / 'clip.mp4', 3, (64, 48))
     target = probe(tmp_path / 'clip.mp4')
-    usual = estimates._memory(MediaSize(target, OutputOptions(), '.mp4', (64, 48)), 1)
-    more = estimates._memory(MediaSize(target, OutputOptions(**options), extension, (64, 48)), 1)
+    usual = estimates._memory(MediaSize(target, OutputOptions(), '.mp4', (64, 48)), 1, 1)
+    more = estimates._memory(MediaSize(target, OutputOptions(**options), extension, (64, 48)), 1, 1)
     assert more['decoder and encoder'] > usual['decoder and encoder']
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from facefusion.errors import ContentRefused, MediaError, ModelError, OutputErro
 from facefusion.events import silent
 from facefusion.faces.masks.options import FaceMaskOptions
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions
-from facefusion.inference.options import ExecutionOptions
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.models.choice import Choice, EmbeddedModels
@@ -28,13 +26,11 @@ from facefusion.settings import resolve
 from facefusion.steps import step_run
 from facefusion.steps.arguments import freeze_models
 from facefusion.steps.step_run import (
-    MOST_WORKERS,
     RunFolders,
     StepEnvironment,
     StepName,
     plan_step,
     run_step,
-    worker_count,
 )
 from facefusion.stopping import StopFlag
 
@@ -137,12 +133,6 @@ def test_better_models_are_reported():
     freeze_models(DEFAULTS.replace(ProcessorsOptions(('face_debugger',))), Poor(), messages.append)
     assert [message.level for message in messages] == ['info', 'info']
     assert '`facefusion models fetch large_centerface large_face_mesh large_mesh`' in messages[1].text
-
-
-def test_workers_are_as_requested_or_one_per_core():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    assert worker_count(DEFAULTS) == min(cores, MOST_WORKERS)
-    assert worker_count(DEFAULTS.replace(ExecutionOptions(execution_thread_count=23))) == 23
 
 
 def test_work_folders_are_in_the_job_store_or_in_the_temp_folder(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facefusion.services import process
+from facefusion.engines import process_settings as process
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -21,7 +21,7 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf('SC_PAGESIZE')
 
 if sys.argv[1] == 'tuned':
-    from facefusion.services.process import tune_process
+    from facefusion.engines.process_settings import tune_process
     tune_process()
 block = 6 << 20
 # glibc adapts its threshold to the first freed block.
@@ -47,7 +47,7 @@ def python(code: str, *arguments: str, **environ: str) -> str:
 
 
 SHOW = (
-    'from facefusion.services.process import tune_process; tune_process()\n'
+    'from facefusion.engines.process_settings import tune_process; tune_process()\n'
     'import os, cv2; print(cv2.getNumThreads(), os.environ["OMP_NUM_THREADS"])'
 )
 
