@@ -12,6 +12,7 @@ from facefusion.events import Message
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.run import Engine
+from facefusion.profiling import NO_PROFILE
 
 
 @contextmanager
@@ -20,10 +21,13 @@ def running_engine(
 ) -> Generator[Engine, None, None]:
     """Yield the engine of a run; its processes end with the block.
 
-    An accelerator is used by one process. ``mark`` is the payload of the invisible mark, or None without one.
+    An accelerator is used by one process. A profile has the stages of one process, so a profiled run uses threads.
+    ``mark`` is the payload of the invisible mark, or None without one.
     """
     plan, emit, sessions = run.context.plan, run.context.emit, run.context.sessions
     processes = plan.processes if sessions.providers[0] == 'cpu' else min(plan.processes, len(device_ids))
+    if run.context.profile is not NO_PROFILE:
+        processes = 1
     words = f'{processes} processes with {plan.workers} threads' if processes > 1 else f'{plan.workers} threads'
     emit(Message('debug', 'run', f'engine: {words}, {plan.network_threads} in each network while faces are found'))
     if processes < 2 or run.work is None or run.context.digests is None:
