@@ -26,14 +26,27 @@ SHIFT = 4
 
 def smooth_step(values: Floats) -> Floats:
     """3x^2 - 2x^3 of values clipped to 0..1."""
-    clipped = np.clip(values, 0, 1)
-    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
+    clipped = np.minimum(np.maximum(values, 0), 1)
+    steps = np.asarray(clipped * -2, np.float32)
+    steps += 3
+    steps *= clipped
+    steps *= clipped
+    return steps
 
 
 def smooth_number(value: float) -> float:
     """``smooth_step`` of a number."""
     clipped = min(max(value, 0.0), 1.0)
     return clipped * clipped * (3 - 2 * clipped)
+
+
+def median(values: npt.NDArray[np.float32]) -> float:
+    """The median of a vector that is not empty, as ``numpy.median`` computes it, in a fraction of its time."""
+    middle = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, middle)[middle])
+    ordered = np.partition(values, (middle - 1, middle))
+    return float(ordered[middle - 1] + ordered[middle]) / 2
 
 
 def shrink(image: Floats, size: int) -> Floats:

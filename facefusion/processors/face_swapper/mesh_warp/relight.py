@@ -7,15 +7,15 @@ the part of the face and on the turn of the face (docs/embedded-swap.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 
-from facefusion.faces.atlas import blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import blur, enlarge, shrink, smooth_number
 from facefusion.faces.coverage import CHROMA_FLOOR
-from facefusion.faces.face import Floats
+from facefusion.faces.face import Bytes, Floats
 from facefusion.faces.skin import (
-    BGR_TO_YCC,
     LIGHT_SIZE,
     YCC_TO_BGR,
     SkinMeter,
@@ -23,6 +23,7 @@ from facefusion.faces.skin import (
     chroma_ratio,
     pool_light,
     smooth_lights,
+    to_ycc,
 )
 from facefusion.faces.topology import NOSE
 from facefusion.processors.face_swapper.mesh_warp.source import SourceTexture
@@ -50,9 +51,10 @@ class Relight:
 
     field: float32 [64,64,4]: offsets of luma, Cb ratio and Cr ratio, and the gain of luma. mix: float32 [64,64,4]:
     share of the source's own chroma contrast, the target's luma, where the slopes apply (not on the lips), and where
-    shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,2]: the target's light without its
-    relief, and where skin should have that light. slopes: change of the target's chroma ratios with luma. headroom:
-    maximum distance of luma from the target's, as a fraction of it.
+    shadows may be deep (on brows, eyes, nostrils, lips). bare: float32 [64,64,4]: the target's light without its
+    relief, and where skin should have that light; the last two channels have no meaning (four are looked up fastest).
+    slopes: change of the target's chroma ratios with luma. headroom: maximum distance of luma from the target's, as a
+    fraction of it.
     """
 
     field: Floats
@@ -81,9 +83,9 @@ class Relighter:
         both = light * self._skin
         # The source's light includes the rim of the face; otherwise its shadows there would remain as a grey edge.
         rim = self._light * (0.15 + 0.85 * light[..., 3:])
-        (target_wide, target_fine), (own_wide, own_fine) = smooth_lights(both), smooth_lights(rim)
-        relief = self._relief(turned)
-        target, own = self._light_of(target_wide, target_fine, relief), self._light_of(own_wide, own_fine, relief)
+        wide, fine = smooth_lights(np.stack([both, rim], 2))
+        target_wide, own_wide = wide[:, :, 0], wide[:, :, 1]
+        target, own, target_light = self._lights(wide, fine, self._relief(turned))
         target_tone, source_tone = _saturation(target_wide, both[..., 3]), _saturation(own_wide, both[..., 3])
         colourful = float(np.clip((target_tone - 1.5) / 4, 0, 1))
         skin_chroma = SKIN_CHROMA[0] + (SKIN_CHROMA[1] - SKIN_CHROMA[0]) * turned
@@ -101,7 +103,7 @@ class Relighter:
         mix = np.dstack([chroma, target[..., 0], 1 - self._lips, self._deep]).astype(np.float32)
         # Near glasses, brows and lids must look like skin, too: darker or lighter pixels may belong to the frame.
         varied = self._deep * (1 - traits.glasses * self._around_eyes)
-        bare = np.dstack([enlarge(target_wide[..., 0], FIELD_SIZE, FIELD_SIZE), 1 - varied]).astype(np.float32)
+        bare = np.dstack([target_light, 1 - varied, varied, varied]).astype(np.float32)
         slopes = (traits.shadow_blue, traits.shadow_red)
         return Relight(field, mix, bare, slopes, HEADROOM * max(traits.contrast, 0.04))
 
@@ -111,9 +113,17 @@ class Relighter:
         return np.asarray(plain + (feature - plain) * self._features, np.float32)[..., None]
 
     @staticmethod
-    def _light_of(wide: Floats, fine: Floats, relief: Floats) -> Floats:
-        wide, fine = enlarge(wide, FIELD_SIZE, FIELD_SIZE), enlarge(fine, FIELD_SIZE, FIELD_SIZE)
-        return wide + (fine - wide) * relief
+    def _lights(wide: Floats, fine: Floats, relief: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the target's and the source's light with relief, [64,64,3], and the target's wide luma, [64,64].
+
+        wide, fine: [32,32,2,3].
+        """
+        both = np.concatenate([wide.reshape(LIGHT_SIZE, LIGHT_SIZE, 6), fine.reshape(LIGHT_SIZE, LIGHT_SIZE, 6)], 2)
+        enlarged = enlarge(both, FIELD_SIZE, FIELD_SIZE)
+        light = enlarged[..., 6:] - enlarged[..., :6]
+        light *= relief
+        light += enlarged[..., :6]
+        return light[..., :3], light[..., 3:], enlarged[..., 0]
 
     def _lip_lift(self, contrast: float, traits: SkinTraits) -> float:
         """Return the fraction of the light by which to lift the lips, so that their mean luma fits the target's."""
@@ -131,19 +141,29 @@ class Relighter:
         return np.array([goal_blue - blue, goal_red - red], np.float32)
 
 
-def paint(texture: Floats, field: Floats, mix: Floats, relight: Relight) -> Floats:
+def paint(texture: Bytes | Floats, field: Floats, mix: Floats, relight: Relight) -> Floats:
     """Return source pixels in the target's light: float32 [h,w,3] BGR, from BGR texture, field and mix per pixel."""
-    ycc = cv2.transform(texture, BGR_TO_YCC)
-    base = mix[..., 1]
-    luma = _limit_luma(ycc[..., 0] * field[..., 3] + field[..., 0], base, mix[..., 3], relight.headroom)
-    factor = mix[..., 0] / (ycc[..., 0] + CHROMA_FLOOR)
+    own, *chroma = cast(list[Floats], cv2.split(to_ycc(texture)))
+    base = np.ascontiguousarray(mix[..., 1])
+    luma = own * field[..., 3]
+    luma += field[..., 0]
+    luma = _limit_luma(luma, base, mix[..., 3], relight.headroom)
+    own += CHROMA_FLOOR
+    factor = np.divide(mix[..., 0], own, out=own)
     denominator = luma + CHROMA_FLOOR
     # The linear approximation of the logarithm; skin in shadow is more saturated.
-    tone = np.clip(denominator / (np.maximum(base, 0) + CHROMA_FLOOR) - 1, *TONE_RANGE) * mix[..., 2]
-    for channel, slope in zip((1, 2), relight.slopes, strict=True):
-        ycc[..., channel] = (ycc[..., channel] * factor + field[..., channel] + slope * tone) * denominator
-    ycc[..., 0] = luma
-    return np.asarray(cv2.transform(ycc, YCC_TO_BGR), np.float32)
+    np.maximum(base, 0, out=base)
+    base += CHROMA_FLOOR
+    tone = np.divide(denominator, base, out=base)
+    tone -= 1
+    np.clip(tone, *TONE_RANGE, out=tone)
+    tone *= mix[..., 2]
+    for number, (colour, slope) in enumerate(zip(chroma, relight.slopes, strict=True), 1):
+        colour *= factor
+        colour += field[..., number]
+        colour += np.float32(slope) * tone
+        colour *= denominator
+    return np.asarray(cv2.transform(cv2.merge([luma, *chroma]), YCC_TO_BGR), np.float32)
 
 
 def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) -> Floats:
@@ -152,11 +172,19 @@ def _limit_luma(luma: Floats, light: Floats, features: Floats, headroom: float) 
     Highlights are limited everywhere, shadows only outside ``features`` (brows, eyes, nostrils, lips), which are dark
     in any light. Skin darker than the limit is at the edge of hair or reflects the light of the source's scene.
     """
-    room = np.maximum(light * np.float32(headroom), 8)
-    above = np.maximum(luma - light, 0)
-    below = np.maximum(light - luma, 0)
-    lowered = below * features + room * below / (room + below) * (1 - features)
-    return np.asarray(np.maximum(light + room * above / (room + above) - lowered, 0), np.float32)
+    distance = luma - light
+    room = light * np.float32(headroom)
+    np.maximum(room, 8, out=room)
+    limited = room * distance
+    room += np.abs(distance)
+    limited /= room
+    # The rest of the distance: in features, shadows keep it.
+    distance -= limited
+    np.minimum(distance, 0, out=distance)
+    distance *= features
+    limited += distance
+    limited += light
+    return np.maximum(limited, 0, out=limited)
 
 
 def _saturation(light: Floats, weight: Floats) -> float:
@@ -170,4 +198,4 @@ def turning(degrees: float) -> float:
 
     Beyond 50 degrees, the texture of a frontal source is stretched.
     """
-    return float(smooth_step(np.array([(degrees - 20) / 30], np.float32))[0])
+    return smooth_number((degrees - 20) / 30)
