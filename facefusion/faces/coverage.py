@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, median, shrink, smooth_step
 from facefusion.faces.face import Bools, Bytes, Floats
 from facefusion.faces.topology import MeshTopology
 
@@ -91,7 +91,7 @@ class CoverageFinder:
         base = shrink(weight, size).ravel()
         used = np.flatnonzero(base > 0.05)
         rows, values, base = basis.reshape(-1, 9)[used], values[used], base[used]
-        scale = 0.10 * float(np.median(values)) + 3
+        scale = 0.10 * median(values) + 3
         ridge = np.diag([0.0, *[0.02 * float(base.sum())] * 8])
         weights: Floats = base
         fit: Floats = np.zeros(9, np.float32)
@@ -105,11 +105,26 @@ class CoverageFinder:
 
 def _skin_distance(ycc: Floats, light: Floats, core: Bools) -> Floats:
     """Robust deviations [n,n] from the skin in ``core``."""
-    ratio = ycc[..., 0] / light
-    chroma = ycc[..., 1:] / np.maximum(ycc[..., :1], CHROMA_FLOOR)
-    middle = np.median(chroma[core], axis=0)
-    chroma_scale = np.maximum(1.48 * np.median(np.abs(chroma[core] - middle), axis=0), 0.018)
-    luma_scale = max(1.48 * float(np.median(np.abs(ratio[core] - np.median(ratio[core])))), 0.05)
-    luma = np.log(np.maximum(ratio, 0.05)) / (2.2 * luma_scale + 0.36)
-    colour = (((chroma - middle) / (2.2 * chroma_scale + 0.02)) ** 2).sum(-1)
-    return np.asarray(np.sqrt(luma**2 + colour), np.float32)
+    luma, blue, red = (np.ascontiguousarray(ycc[..., channel]) for channel in range(3))
+    ratio = luma / light
+    divisor: Floats = np.maximum(luma, np.float32(CHROMA_FLOOR))
+    inside = np.flatnonzero(core.ravel())
+    total = np.zeros_like(luma)
+    for chroma in (blue / divisor, red / divisor):
+        middle, deviation = _robust_spread(chroma.ravel()[inside])
+        scale = max(1.48 * deviation, 0.018)
+        chroma -= np.float32(middle)
+        chroma *= np.float32(1 / (2.2 * scale + 0.02))
+        chroma *= chroma
+        total += chroma
+    luma_scale = max(1.48 * _robust_spread(ratio.ravel()[inside])[1], 0.05)
+    tone = np.log(np.maximum(ratio, 0.05)) * np.float32(1 / (2.2 * luma_scale + 0.36))
+    tone *= tone
+    total += tone
+    return np.sqrt(total, out=total)
+
+
+def _robust_spread(values: Floats) -> tuple[float, float]:
+    """Return the median and the median absolute deviation."""
+    middle = median(values)
+    return middle, median(np.asarray(np.abs(values - np.float32(middle)), np.float32))

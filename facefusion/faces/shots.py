@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -31,12 +32,16 @@ class Change:
 UNCHANGED = Change(False, np.zeros(2, np.float32))
 
 
+@lru_cache(maxsize=1)
+def _hanning_window() -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F), np.float32)
+
+
 def compare_frames(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Change:
     """Compare the luma thumbnails [54,96] of two frames by phase correlation (Kuglin and Hines 1975)."""
     before, after = before.astype(np.float32), after.astype(np.float32)
-    window = cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F)
     # OpenCV multiplies its arguments by the window in place, so it gets copies.
-    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), window)
+    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), _hanning_window())
     # The correlation of flat images is NaN.
     if not response >= CUT_RESPONSE:
         return Change(float(np.abs(after - before).mean()) > CUT_DIFFERENCE, UNCHANGED.shift)

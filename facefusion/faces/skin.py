@@ -209,14 +209,14 @@ def unpack_light(packed: Bytes | Floats) -> Floats:
 
 def smooth_light(light: Floats) -> Floats:
     """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light; the blur is wider where little skin is visible."""
-    (wide, support), (coarse, _) = _normalised_blurs(light, (LIGHT_SIGMA, 3 * LIGHT_SIGMA))
-    return _trusted(wide, coarse, smooth_step(support / 0.15))
+    (wide, support), (coarse, _) = _normalised_blurs(np.moveaxis(light, -1, 0), (LIGHT_SIGMA, 3 * LIGHT_SIGMA))
+    return np.ascontiguousarray(np.moveaxis(_trusted(wide, coarse, smooth_step(support / 0.15)), 0, -1))
 
 
 def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
-    """Return ``smooth_light``, and a version with half the blur where enough skin is visible.
+    """Return ``smooth_light``, and a version with half the blur where enough skin is visible, both as planes.
 
-    light: [32,32,...,4]; several lights are smoothed at once.
+    light: [...,4,32,32]; several lights are smoothed at once. Returns two float32 [...,3,32,32].
     """
     sigmas = (LIGHT_SIGMA, LIGHT_SIGMA / 2, 3 * LIGHT_SIGMA)
     (wide, support), (narrow, near), (coarse, _) = _normalised_blurs(light, sigmas)
@@ -235,21 +235,24 @@ def _trusted(light: Floats, coarse: Floats, trusted: Floats) -> Floats:
 
 
 def _normalised_blurs(light: Floats, sigmas: tuple[float, ...]) -> list[tuple[Floats, Floats]]:
-    """Blur pooled light [32,32,...,4] by each sigma: mean Y, Cb, Cr and the visible share of each neighbourhood."""
+    """Blur planes of pooled light [...,4,32,32] by each sigma: mean Y, Cb, Cr and the visible share around."""
     # The floor keeps the values of cells far from any skin finite.
-    total = light.sum((0, 1))
-    floor = np.float32(1e-4) * total[..., :3] / np.maximum(total[..., 3:], 1e-4)
-    blurs = np.stack([_blur_matrix(sigma) for sigma in sigmas])
-    # One product blurs all columns by all sigmas, a second one all rows.
-    columns = (blurs.reshape(-1, LIGHT_SIZE) @ light.reshape(LIGHT_SIZE, -1)).reshape(len(sigmas), *light.shape)
-    turned = np.ascontiguousarray(columns.swapaxes(1, 2)).reshape(len(sigmas), LIGHT_SIZE, -1)
-    spreads = (blurs @ turned).reshape(columns.shape).swapaxes(1, 2)
-    return [((spread[..., :3] + floor) / (spread[..., 3:] + 1e-4), spread[..., 3:]) for spread in spreads]
+    total = light.sum((-2, -1), keepdims=True)
+    floor = np.float32(1e-4) * total[..., :3, :, :] / np.maximum(total[..., 3:, :, :], 1e-4)
+    found = []
+    for sigma in sigmas:
+        matrix = _blur_matrix(sigma)
+        spread = np.asarray(matrix @ light @ matrix, np.float32)
+        support = spread[..., 3:, :, :]
+        mean = spread[..., :3, :, :] + floor
+        mean /= support + np.float32(1e-4)
+        found.append((mean, support))
+    return found
 
 
 @lru_cache(maxsize=8)
 def _blur_matrix(sigma: float) -> Floats:
-    """The matrix [32,32] of the Gaussian blur of a line with zeros around it, with OpenCV's size of the kernel."""
+    """The symmetric matrix [32,32] of the Gaussian blur of a line between zeros, with OpenCV's size of the kernel."""
     reach = round(4 * sigma)
     kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F).ravel()
     padded = np.pad(kernel, LIGHT_SIZE)

@@ -6,6 +6,7 @@ The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bits
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -100,6 +101,7 @@ class ColorSpec:
         """FFmpeg's code of the range: 1 limited, 2 full."""
         return _FULL if self.full_range else 1
 
+    @lru_cache(maxsize=16)  # noqa: B019, because colours are few and immutable
     def to_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix from [Y, Cb, Cr, 1] ('rgb': [G, B, R, 1]) in ``bits``-bit codes to BGR 0..255.
 
@@ -109,15 +111,16 @@ class ColorSpec:
         matrix = np.linalg.inv(self._to_codes(bits))[:3]
         if bits > 8:
             matrix = np.rint(matrix * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
-        return matrix.astype(np.float32)
+        return _fixed(matrix)
 
     def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix of ``to_bgr``, but for BGR 0..65535 and rounded to float32 only."""
         return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
 
+    @lru_cache(maxsize=16)  # noqa: B019
     def from_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr ('rgb': G, B, R) in ``bits``-bit codes."""
-        return self._to_codes(bits)[:3].astype(np.float32)
+        return _fixed(self._to_codes(bits)[:3])
 
     def _to_codes(self, bits: int) -> NDArray[np.float64]:
         """Return the homogeneous 4x4 matrix. Quantisation: ITU-R BT.709-6 3.4; full range: H.273 equations 29 to 31."""
@@ -140,6 +143,13 @@ class ColorSpec:
             matrix[0, 3] = 16 * scale
         matrix[1:3, 3] = 128 * scale
         return matrix
+
+
+def _fixed(matrix: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a matrix as float32 that several callers may share, because it cannot be written to."""
+    shared = matrix.astype(np.float32)
+    shared.flags.writeable = False
+    return shared
 
 
 def _known(code: int, usual: int) -> int:

@@ -9,7 +9,7 @@ from fakes.face_chunks import MEAN_SHAPE, face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, median, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, median, quantile, smooth_step
 from facefusion.faces.raster import (
     OUTSIDE,
     atlas_coordinates,
@@ -173,6 +173,9 @@ def test_the_nearer_triangle_hides_the_farther_one_in_the_depth_buffer():
 def test_the_median_is_that_of_numpy(values):
     vector = np.array(values, np.float32)
     assert median(vector) == pytest.approx(float(np.median(vector)), abs=1e-4)
+    for share in (0, 0.1, 0.7, 1):
+        expected = float(np.quantile(vector, share))
+        assert quantile(np.sort(vector), share) == pytest.approx(expected, abs=1e-4)
 
 
 def test_frontal_face_is_fully_visible_and_turned_face_on_one_side():

@@ -209,7 +209,7 @@ def test_the_light_is_blurred_as_by_opencv():
     fine = wide + (narrow - wide) * smooth_step(near / 0.3)
     expected = [coarse + (part - coarse) * smooth_step(support / 0.15) for part in (wide, fine)]
     np.testing.assert_allclose(smooth_light(light), expected[0], atol=1e-5)
-    both = smooth_lights(np.stack([light, light[::-1]], 2))
-    for found, one in zip(both, expected, strict=True):
-        np.testing.assert_allclose(found[:, :, 0], one, atol=1e-5)
-        np.testing.assert_allclose(found[:, :, 1], one[::-1], atol=1e-5)
+    planes = np.moveaxis(light, -1, 0)
+    for found, one in zip(smooth_lights(np.stack([planes, planes[:, ::-1]])), expected, strict=True):
+        np.testing.assert_allclose(np.moveaxis(found[0], 0, -1), one, atol=1e-5)
+        np.testing.assert_allclose(np.moveaxis(found[1], 0, -1), one[::-1], atol=1e-5)
