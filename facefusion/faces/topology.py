@@ -118,7 +118,10 @@ def shape_residual(topology: MeshTopology, landmarks: Floats) -> float:
     if size < 1e-6 or not np.isfinite(size):
         return float('inf')
     matrix = fit_similarity(points, goal)
-    return float(np.linalg.norm(points @ matrix[:, :3].T + matrix[:, 3] - goal, axis=1).mean())
+    away = points @ matrix[:, :3].T
+    away += matrix[:, 3]
+    away -= goal
+    return float(np.sqrt((away * away).sum(1)).mean())
 
 
 def _fill_ring(ring: tuple[int, ...], half: int) -> list[tuple[int, int, int]]:
