@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -100,19 +99,13 @@ class AtlasGrid:
             cv2.fillConvexPoly(index, fixed[triangle], number, lineType=8, shift=SHIFT)
         self.triangle = index
         self.inside = (index >= 0).astype(np.float32)
-        self._texels, self._triangles = texels, topology.triangles
-
-    @cached_property
-    def _table(self) -> tuple[npt.NDArray[np.intp], Ints, Floats]:
-        """The flat places of the covered texels [n], and the vertices and weights of their corners, [3,n].
-
-        One contiguous row per corner, because adding three entire rows is fastest.
-        """
-        flat = np.flatnonzero(self.triangle.ravel() >= 0)
-        corners = self._triangles[self.triangle.ravel()[flat]]
-        rows, columns = np.divmod(flat, self.size)
-        weights = _barycentric(self._texels[corners], columns, rows)
-        return flat, np.ascontiguousarray(corners.T), np.ascontiguousarray(weights.T)
+        self._flat = np.flatnonzero(index.ravel() >= 0)
+        corners = topology.triangles[index.ravel()[self._flat]]
+        rows, columns = np.divmod(self._flat, size)
+        weights = _barycentric(texels[corners], columns, rows)
+        # One contiguous row per corner, because adding three entire rows is fastest.
+        self._corners = np.ascontiguousarray(corners.T)
+        self._weights = np.ascontiguousarray(weights.T)
 
     def spread(self, values: Floats) -> Floats:
         """Interpolate vertex values [468] or [468,k] over the atlas: float32 [size,size] or [size,size,k].
@@ -120,7 +113,7 @@ class AtlasGrid:
         Texels outside the mesh are 0.
         """
         atlas = np.zeros((self.size * self.size, *values.shape[1:]), np.float32)
-        atlas[self._table[0]] = self._interpolate(values.astype(np.float32))
+        atlas[self._flat] = self._interpolate(values.astype(np.float32))
         return atlas.reshape((self.size, self.size, *values.shape[1:]))
 
     def maps(self, landmarks: Floats) -> tuple[Floats, Floats]:
@@ -131,20 +124,17 @@ class AtlasGrid:
         # As complex numbers, both coordinates are interpolated at once.
         points = np.ascontiguousarray(landmarks[:, :2], np.float32).view(np.complex64)[:, 0]
         atlas = np.full(self.size * self.size, points.mean(), np.complex64)
-        flat, corners, weights = self._table
-        parts = [points[each] * weight for each, weight in zip(corners, weights, strict=True)]
+        parts = [points[corners] * weight for corners, weight in zip(self._corners, self._weights, strict=True)]
         parts[0] += parts[1]
         parts[0] += parts[2]
-        atlas[flat] = parts[0]
+        atlas[self._flat] = parts[0]
         maps = atlas.reshape(self.size, self.size)
         return np.ascontiguousarray(maps.real), np.ascontiguousarray(maps.imag)
 
     def _interpolate(self, values: Floats) -> Floats:
         """Values [468] or [468,k] interpolated at the covered texels."""
-        _, corners, weights = self._table
-        if values.ndim > 1:
-            weights = weights[..., None]
-        parts = [values[each] * weight for each, weight in zip(corners, weights, strict=True)]
+        weights = self._weights if values.ndim == 1 else self._weights[..., None]
+        parts = [values[corners] * weight for corners, weight in zip(self._corners, weights, strict=True)]
         return np.asarray(parts[0] + parts[1] + parts[2], np.float32)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -19,6 +18,7 @@ THUMBNAIL = (96, 54)
 # less than 0.3; a flash or a fast pan causes a large difference, but the frames still correlate.
 CUT_DIFFERENCE = 8.0
 CUT_RESPONSE = 0.4
+_WINDOW = np.asarray(cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,16 +32,11 @@ class Change:
 UNCHANGED = Change(False, np.zeros(2, np.float32))
 
 
-@lru_cache(maxsize=1)
-def _hanning_window() -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F), np.float32)
-
-
 def compare_frames(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Change:
     """Compare the luma thumbnails [54,96] of two frames by phase correlation (Kuglin and Hines 1975)."""
     before, after = before.astype(np.float32), after.astype(np.float32)
     # OpenCV multiplies its arguments by the window in place, so it gets copies.
-    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), _hanning_window())
+    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), _WINDOW)
     # The correlation of flat images is NaN.
     if not response >= CUT_RESPONSE:
         return Change(float(np.abs(after - before).mean()) > CUT_DIFFERENCE, UNCHANGED.shift)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
@@ -39,6 +39,21 @@ LIGHT_SIGMA = 2.0
 # BGR to Y, Cb, Cr with chroma around 0 (ITU-R BT.601 coefficients, full range).
 BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0.419, 0.5]], np.float32)
 YCC_TO_BGR: Floats = np.linalg.inv(BGR_TO_YCC).astype(np.float32)
+
+
+def _blur_matrix(sigma: float) -> Floats:
+    """The symmetric matrix [32,32] of the Gaussian blur of a line between zeros, with OpenCV's size of the kernel."""
+    reach = round(4 * sigma)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F).ravel()
+    padded = np.pad(kernel, LIGHT_SIZE)
+    start = LIGHT_SIZE + reach
+    return np.stack([padded[start - line : start - line + LIGHT_SIZE] for line in range(LIGHT_SIZE)])
+
+
+# The blurs of the light: that of the wide light, half and three times that.
+_BLURS: Mapping[float, Floats] = MappingProxyType(
+    {sigma: _blur_matrix(sigma) for sigma in (LIGHT_SIGMA, LIGHT_SIGMA / 2, 3 * LIGHT_SIGMA)}
+)
 
 
 class SkinTraits(NamedTuple):
@@ -241,23 +256,13 @@ def _normalised_blurs(light: Floats, sigmas: tuple[float, ...]) -> list[tuple[Fl
     floor = np.float32(1e-4) * total[..., :3, :, :] / np.maximum(total[..., 3:, :, :], 1e-4)
     found = []
     for sigma in sigmas:
-        matrix = _blur_matrix(sigma)
+        matrix = _BLURS[sigma]
         spread = np.asarray(matrix @ light @ matrix, np.float32)
         support = spread[..., 3:, :, :]
         mean = spread[..., :3, :, :] + floor
         mean /= support + np.float32(1e-4)
         found.append((mean, support))
     return found
-
-
-@lru_cache(maxsize=8)
-def _blur_matrix(sigma: float) -> Floats:
-    """The symmetric matrix [32,32] of the Gaussian blur of a line between zeros, with OpenCV's size of the kernel."""
-    reach = round(4 * sigma)
-    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F).ravel()
-    padded = np.pad(kernel, LIGHT_SIZE)
-    start = LIGHT_SIZE + reach
-    return np.stack([padded[start - line : start - line + LIGHT_SIZE] for line in range(LIGHT_SIZE)])
 
 
 def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:
