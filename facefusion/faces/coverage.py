@@ -85,22 +85,29 @@ class CoverageFinder:
         Weighted ridge regression (0.02), five rounds with Cauchy weights of scale 10 % of the median plus 3.
         """
         size = self._harmonics_grid.size
-        x, y, z = np.moveaxis(self._harmonics_grid.spread(normals), -1, 0)
-        basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
+        # One contiguous row per harmonic.
+        basis = np.empty((9, size * size), np.float32)
+        basis[0] = 1
+        basis[1:4] = self._harmonics_grid.spread(normals).reshape(-1, 3).T
+        x, y, z = basis[1:4]
+        basis[4:] = x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1
         values = shrink(luma, size).ravel()
         base = shrink(weight, size).ravel()
         used = np.flatnonzero(base > 0.05)
-        rows, values, base = basis.reshape(-1, 9)[used], values[used], base[used]
-        scale = 0.10 * median(values) + 3
-        ridge = np.diag([0.0, *[0.02 * float(base.sum())] * 8])
+        rows, values, base = basis[:, used], values[used], base[used]
+        scale = np.float32(1 / (0.10 * median(values) + 3))
+        ridge = np.diag([1e-6, *[0.02 * float(base.sum()) + 1e-6] * 8])
         weights: Floats = base
         fit: Floats = np.zeros(9, np.float32)
         for _ in range(5):
-            weighted = rows * weights[:, None]
-            normal = rows.T @ weighted + ridge + 1e-6 * np.eye(9)
-            fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
-            weights = np.asarray(base / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
-        return enlarge(np.asarray(basis @ fit, np.float32), self._size, self._size)
+            weighted = rows * weights
+            fit = np.linalg.solve(weighted @ rows.T + ridge, weighted @ values).astype(np.float32)
+            residue = (values - fit @ rows) * scale
+            residue *= residue
+            residue += 1
+            residue *= residue
+            weights = base / residue
+        return enlarge((fit @ basis).reshape(size, size), self._size, self._size)
 
 
 def _skin_distance(ycc: Floats, light: Floats, core: Bools) -> Floats:
