@@ -26,14 +26,35 @@ SHIFT = 4
 
 def smooth_step(values: Floats) -> Floats:
     """3x^2 - 2x^3 of values clipped to 0..1."""
-    clipped = np.clip(values, 0, 1)
-    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
+    clipped = np.minimum(np.maximum(values, 0), 1)
+    steps = np.asarray(clipped * -2, np.float32)
+    steps += 3
+    steps *= clipped
+    steps *= clipped
+    return steps
 
 
 def smooth_number(value: float) -> float:
     """``smooth_step`` of a number."""
     clipped = min(max(value, 0.0), 1.0)
     return clipped * clipped * (3 - 2 * clipped)
+
+
+def median(values: npt.NDArray[np.float32]) -> float:
+    """The median of a vector that is not empty, as ``numpy.median`` computes it, in a fraction of its time."""
+    middle = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, middle)[middle])
+    ordered = np.partition(values, (middle - 1, middle))
+    return float(ordered[middle - 1] + ordered[middle]) / 2
+
+
+def quantile(ordered: npt.NDArray[np.float32], share: float) -> float:
+    """The linear quantile of a sorted vector that is not empty, as ``numpy.quantile`` computes it."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (ordered[above] - ordered[below]) * (place - below))
 
 
 def shrink(image: Floats, size: int) -> Floats:
@@ -100,12 +121,15 @@ class AtlasGrid:
 
         Texels outside the mesh map to the middle of the face, which keeps the sampled part of the frame small.
         """
-        return self._map(landmarks[:, 0]), self._map(landmarks[:, 1])
-
-    def _map(self, values: Floats) -> Floats:
-        atlas = np.full(self.size * self.size, values.mean(), np.float32)
-        atlas[self._flat] = self._interpolate(np.ascontiguousarray(values, np.float32))
-        return atlas.reshape(self.size, self.size)
+        # As complex numbers, both coordinates are interpolated at once.
+        points = np.ascontiguousarray(landmarks[:, :2], np.float32).view(np.complex64)[:, 0]
+        atlas = np.full(self.size * self.size, points.mean(), np.complex64)
+        parts = [points[corners] * weight for corners, weight in zip(self._corners, self._weights, strict=True)]
+        parts[0] += parts[1]
+        parts[0] += parts[2]
+        atlas[self._flat] = parts[0]
+        maps = atlas.reshape(self.size, self.size)
+        return np.ascontiguousarray(maps.real), np.ascontiguousarray(maps.imag)
 
     def _interpolate(self, values: Floats) -> Floats:
         """Values [468] or [468,k] interpolated at the covered texels."""

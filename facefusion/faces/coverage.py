@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, median, shrink, smooth_step
 from facefusion.faces.face import Bools, Bytes, Floats
 from facefusion.faces.topology import MeshTopology
 
@@ -85,31 +85,53 @@ class CoverageFinder:
         Weighted ridge regression (0.02), five rounds with Cauchy weights of scale 10 % of the median plus 3.
         """
         size = self._harmonics_grid.size
-        x, y, z = np.moveaxis(self._harmonics_grid.spread(normals), -1, 0)
-        basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], -1)
+        # One contiguous row per harmonic.
+        basis = np.empty((9, size * size), np.float32)
+        basis[0] = 1
+        basis[1:4] = self._harmonics_grid.spread(normals).reshape(-1, 3).T
+        x, y, z = basis[1:4]
+        basis[4:] = x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1
         values = shrink(luma, size).ravel()
         base = shrink(weight, size).ravel()
         used = np.flatnonzero(base > 0.05)
-        rows, values, base = basis.reshape(-1, 9)[used], values[used], base[used]
-        scale = 0.10 * float(np.median(values)) + 3
-        ridge = np.diag([0.0, *[0.02 * float(base.sum())] * 8])
+        rows, values, base = basis[:, used], values[used], base[used]
+        scale = np.float32(1 / (0.10 * median(values) + 3))
+        ridge = np.diag([1e-6, *[0.02 * float(base.sum()) + 1e-6] * 8])
         weights: Floats = base
         fit: Floats = np.zeros(9, np.float32)
         for _ in range(5):
-            weighted = rows * weights[:, None]
-            normal = rows.T @ weighted + ridge + 1e-6 * np.eye(9)
-            fit = np.linalg.solve(normal, weighted.T @ values).astype(np.float32)
-            weights = np.asarray(base / (1 + ((values - rows @ fit) / scale) ** 2) ** 2, np.float32)
-        return enlarge(np.asarray(basis @ fit, np.float32), self._size, self._size)
+            weighted = rows * weights
+            fit = np.linalg.solve(weighted @ rows.T + ridge, weighted @ values).astype(np.float32)
+            residue = (values - fit @ rows) * scale
+            residue *= residue
+            residue += 1
+            residue *= residue
+            weights = base / residue
+        return enlarge((fit @ basis).reshape(size, size), self._size, self._size)
 
 
 def _skin_distance(ycc: Floats, light: Floats, core: Bools) -> Floats:
     """Robust deviations [n,n] from the skin in ``core``."""
-    ratio = ycc[..., 0] / light
-    chroma = ycc[..., 1:] / np.maximum(ycc[..., :1], CHROMA_FLOOR)
-    middle = np.median(chroma[core], axis=0)
-    chroma_scale = np.maximum(1.48 * np.median(np.abs(chroma[core] - middle), axis=0), 0.018)
-    luma_scale = max(1.48 * float(np.median(np.abs(ratio[core] - np.median(ratio[core])))), 0.05)
-    luma = np.log(np.maximum(ratio, 0.05)) / (2.2 * luma_scale + 0.36)
-    colour = (((chroma - middle) / (2.2 * chroma_scale + 0.02)) ** 2).sum(-1)
-    return np.asarray(np.sqrt(luma**2 + colour), np.float32)
+    luma, blue, red = (np.ascontiguousarray(ycc[..., channel]) for channel in range(3))
+    ratio = luma / light
+    divisor: Floats = np.maximum(luma, np.float32(CHROMA_FLOOR))
+    inside = np.flatnonzero(core.ravel())
+    total = np.zeros_like(luma)
+    for chroma in (blue / divisor, red / divisor):
+        middle, deviation = _robust_spread(chroma.ravel()[inside])
+        scale = max(1.48 * deviation, 0.018)
+        chroma -= np.float32(middle)
+        chroma *= np.float32(1 / (2.2 * scale + 0.02))
+        chroma *= chroma
+        total += chroma
+    luma_scale = max(1.48 * _robust_spread(ratio.ravel()[inside])[1], 0.05)
+    tone = np.log(np.maximum(ratio, 0.05)) * np.float32(1 / (2.2 * luma_scale + 0.36))
+    tone *= tone
+    total += tone
+    return np.sqrt(total, out=total)
+
+
+def _robust_spread(values: Floats) -> tuple[float, float]:
+    """Return the median and the median absolute deviation."""
+    middle = median(values)
+    return middle, median(np.asarray(np.abs(values - np.float32(middle)), np.float32))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facefusion.faces.atlas import AtlasMasks, smooth_step
+from facefusion.faces.atlas import AtlasMasks, quantile, smooth_number
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, MeshTopology
 
@@ -22,7 +22,8 @@ class EyeRegion:
     """Measures luma [n,n] of atlases of one size around the eyes; immutable."""
 
     def __init__(self, topology: MeshTopology, masks: AtlasMasks, size: int) -> None:
-        self._rings = tuple(masks.polygon(ring) > 0 for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
+        rings = (masks.polygon(ring) > 0 for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT))
+        self._rings = tuple(np.flatnonzero(ring.ravel()) for ring in rings)
         eyes, between = topology.eyes(size)
         unit = float(eyes[1][0] - eyes[0][0])
         level = float(eyes[0][1] + eyes[1][1]) / 2
@@ -40,19 +41,19 @@ class EyeRegion:
         """
         spreads = []
         for ring in self._rings:
-            low, high = np.percentile(luma[ring], (10, 90))
-            spreads.append(float(high - low) / max(skin, 8.0))
-        left, right = smooth_step((np.array(spreads, np.float32) - CLOSED_SPREAD) / SPREAD_WIDTH).tolist()
-        return left, right
+            ordered = np.sort(luma.ravel()[ring])
+            spread = quantile(ordered, 0.9) - quantile(ordered, 0.1)
+            spreads.append(smooth_number((spread / max(skin, 8.0) - CLOSED_SPREAD) / SPREAD_WIDTH))
+        return spreads[0], spreads[1]
 
     def dark_frame(self, luma: Floats) -> float:
         """Confidence 0..1 that a dark line crosses the nose between the eyes and runs under one eye."""
         smooth = np.asarray(cv2.blur(luma, (3, 1)), np.float32)
         # The line must be dark along 70 % of the way across the nose, and along half of the way under the eye.
-        bridge = float(np.percentile(_darkest(smooth[self._bridge]), 70))
-        rim = min(float(np.median(_darkest(smooth[under]))) for under in self._under)
-        signs = np.array([(BRIDGE_LINE[0] - bridge) / BRIDGE_LINE[1], (RIM_LINE[0] - rim) / RIM_LINE[1]], np.float32)
-        return float(np.prod(smooth_step(signs)))
+        bridge = quantile(np.sort(_darkest(smooth[self._bridge])), 0.7)
+        rim = min(quantile(np.sort(_darkest(smooth[under])), 0.5) for under in self._under)
+        line, under_eye = (BRIDGE_LINE[0] - bridge) / BRIDGE_LINE[1], (RIM_LINE[0] - rim) / RIM_LINE[1]
+        return smooth_number(line) * smooth_number(under_eye)
 
 
 def _strip(top: float, bottom: float, left: float, right: float) -> tuple[slice, slice]:
@@ -61,5 +62,6 @@ def _strip(top: float, bottom: float, left: float, right: float) -> tuple[slice,
 
 def _darkest(strip: Floats) -> npt.NDArray[np.float32]:
     """The ratio of the darkest to the median value of each column; near 1 for columns that are almost black."""
-    middle = np.median(strip, axis=0)
-    return np.asarray(1 - (middle - strip.min(0)) / np.maximum(middle, 8), np.float32)
+    ordered = np.sort(strip, axis=0)
+    middle = (ordered[(len(strip) - 1) // 2] + ordered[len(strip) // 2]) / 2
+    return np.asarray(1 - (middle - ordered[0]) / np.maximum(middle, 8), np.float32)

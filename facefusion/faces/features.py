@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, median, shrink, smooth_step
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT, NOSE, OUTER_LIPS
 
@@ -75,7 +75,7 @@ class FeatureFinder:
         band = look(luma) * self._inside * seen
         energy = self._enlarge(self._pool(band * band) / (self._energy + 1e-5))
         known = (self._zones > 0.5) & (seen > 0.5)
-        usual = np.float32(np.clip(np.median(energy[known]) if known.any() else 1, 0.1, STRONG))
+        usual = np.float32(min(max(median(energy[known]) if known.any() else 1, 0.1), STRONG))
         alike = self._enlarge(np.max([self._correlate(band, shift) for shift in SHIFTS], axis=0))
         looks = smooth_step(np.asarray((alike - self._hidden) / HIDDEN_WIDTH, np.float32))
         shown = looks * smooth_step(np.asarray((energy / usual - FLAT) / FLAT_WIDTH, np.float32))

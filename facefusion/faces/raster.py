@@ -14,6 +14,8 @@ from facefusion.faces.topology import MeshTopology, eye_distance, signed_areas
 LARGEST_AREA = -0.6
 # Atlas coordinate of pixels that no triangle covers.
 OUTSIDE = -9000.0
+# Range of the distances from the camera, relative to the nearest one, at which a mesh is projected.
+DEPTH_RANGE = 1e-3
 
 
 def paint_triangles(
@@ -64,6 +66,35 @@ def mesh_coordinates(topology: MeshTopology, index: Ints, points: Floats, values
     y = np.arange(index.shape[0], dtype=np.float32)[:, None]
     u, v = (affine[..., k] * x + affine[..., k + 1] * y + affine[..., k + 2] for k in (0, 3))
     return u, v
+
+
+def project_coordinates(
+    topology: MeshTopology, points: Floats, depth: Floats, values: Floats, width: int, height: int
+) -> tuple[Floats, Floats]:
+    """Two values per vertex, [468,2], at each pixel of the visible surface; OUTSIDE where there is none.
+
+    points: [468,2] in image pixels; depth: [468], larger is farther. Returns two float32 [height,width]. OpenCV paints
+    the triangles that face the camera with a depth buffer, in a third of the time of ``paint_triangles`` and
+    ``mesh_coordinates``. It covers the pixels whose centres are inside a triangle.
+    """
+    low = depth.min()
+    # OpenCV projects from a camera at 0 along -z. The distances differ so little that values stay linear in the image.
+    z = 1 + (depth - low) * np.float32(DEPTH_RANGE / max(float(depth.max() - low), 1e-6))
+    half = height / 2
+    vertices = np.empty((len(points), 3), np.float32)
+    vertices[:, 0] = (points[:, 0] + (0.5 - width / 2)) * z / half
+    vertices[:, 1] = (half - 0.5 - points[:, 1]) * z / half
+    vertices[:, 2] = -z
+    colours = np.zeros((len(points), 3), np.float32)
+    colours[:, :2] = values
+    image, nearest = np.full((height, width, 3), OUTSIDE, np.float32), np.full((height, width), 2, np.float32)
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_CW)
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    camera = np.eye(4, dtype=np.float32)
+    cv2.triangleRasterize(vertices, topology.triangles, colours, image, nearest, camera, np.pi / 2, 0.5, 2.0, settings)
+    u, v, _ = cv2.split(image)
+    return np.asarray(u, np.float32), np.asarray(v, np.float32)
 
 
 def visible_triangles(topology: MeshTopology, landmarks: Floats) -> Floats:

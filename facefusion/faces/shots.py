@@ -18,6 +18,7 @@ THUMBNAIL = (96, 54)
 # less than 0.3; a flash or a fast pan causes a large difference, but the frames still correlate.
 CUT_DIFFERENCE = 8.0
 CUT_RESPONSE = 0.4
+_WINDOW = np.asarray(cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,9 +39,8 @@ UNCHANGED = Change(False, np.zeros(2, np.float32))
 def compare_frames(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> Change:
     """Compare the luma thumbnails [54,96] of two frames by phase correlation (Kuglin and Hines 1975)."""
     before, after = before.astype(np.float32), after.astype(np.float32)
-    window = cv2.createHanningWindow(THUMBNAIL, cv2.CV_32F)
     # OpenCV multiplies its arguments by the window in place, so it gets copies.
-    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), window)
+    shift, response = cv2.phaseCorrelate(before.copy(), after.copy(), _WINDOW)
     is_large = float(np.abs(after - before).mean()) > CUT_DIFFERENCE
     # The correlation of flat images is NaN.
     if not response >= CUT_RESPONSE:

@@ -20,8 +20,17 @@ def fit_similarity(points: Points, goal: Points) -> Doubles:
 def scale_and_rotation(points: Points, goal: Points) -> tuple[float, Doubles]:
     """The scale and the rotation [d,d] of the similarity that ``fit_similarity`` returns."""
     a, b = points.astype(np.float64), goal.astype(np.float64)
-    a, b = a - a.mean(0), b - b.mean(0)
+    a -= a.sum(0) / len(a)
+    b -= b.sum(0) / len(b)
     u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.ones(len(s))
-    flip[-1] = np.sign(np.linalg.det(u @ vt))
-    return float((s * flip).sum() / (a**2).sum()), u @ np.diag(flip) @ vt
+    if _determinant(u @ vt) < 0:
+        s[-1], u[:, -1] = -s[-1], -u[:, -1]
+    return float(s.sum() / (a * a).sum()), u @ vt
+
+
+def _determinant(matrix: Doubles) -> float:
+    if len(matrix) != 3:
+        return float(np.linalg.det(matrix))
+    # For three dimensions, numpy's overhead is many times the work.
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))

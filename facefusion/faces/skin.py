@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, shrink, smooth_step
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, enlarge, shrink, smooth_step
 from facefusion.faces.coverage import CHROMA_FLOOR, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
 from facefusion.faces.face import Bytes, Floats, Values
@@ -38,6 +39,21 @@ LIGHT_SIGMA = 2.0
 # BGR to Y, Cb, Cr with chroma around 0 (ITU-R BT.601 coefficients, full range).
 BGR_TO_YCC = np.array([[0.114, 0.587, 0.299], [0.5, -0.331, -0.169], [-0.081, -0.419, 0.5]], np.float32)
 YCC_TO_BGR: Floats = np.linalg.inv(BGR_TO_YCC).astype(np.float32)
+
+
+def _blur_matrix(sigma: float) -> Floats:
+    """The symmetric matrix [32,32] of the Gaussian blur of a line between zeros, with OpenCV's size of the kernel."""
+    reach = round(4 * sigma)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F).ravel()
+    padded = np.pad(kernel, LIGHT_SIZE)
+    start = LIGHT_SIZE + reach
+    return np.stack([padded[start - line : start - line + LIGHT_SIZE] for line in range(LIGHT_SIZE)])
+
+
+# The blurs of the light: that of the wide light, half and three times that.
+_BLURS: Mapping[float, Floats] = MappingProxyType(
+    {sigma: _blur_matrix(sigma) for sigma in (LIGHT_SIGMA, LIGHT_SIGMA / 2, 3 * LIGHT_SIGMA)}
+)
 
 
 class SkinTraits(NamedTuple):
@@ -208,26 +224,45 @@ def unpack_light(packed: Bytes | Floats) -> Floats:
 
 def smooth_light(light: Floats) -> Floats:
     """The low-passed Y, Cb, Cr float32 [32,32,3] of pooled light; the blur is wider where little skin is visible."""
-    return smooth_lights(light)[0]
+    (wide, support), (coarse, _) = _normalised_blurs(np.moveaxis(light, -1, 0), (LIGHT_SIGMA, 3 * LIGHT_SIGMA))
+    return np.ascontiguousarray(np.moveaxis(_trusted(wide, coarse, smooth_step(support / 0.15)), 0, -1))
 
 
 def smooth_lights(light: Floats) -> tuple[Floats, Floats]:
-    """Return ``smooth_light``, and a version with half the blur where enough skin is visible."""
-    wide, support = _normalised_blur(light, LIGHT_SIGMA)
-    narrow, near = _normalised_blur(light, LIGHT_SIGMA / 2)
-    coarse, _ = _normalised_blur(light, 3 * LIGHT_SIGMA)
+    """Return ``smooth_light``, and a version with half the blur where enough skin is visible, both as planes.
+
+    light: [...,4,32,32]; several lights are smoothed at once. Returns two float32 [...,3,32,32].
+    """
+    sigmas = (LIGHT_SIGMA, LIGHT_SIGMA / 2, 3 * LIGHT_SIGMA)
+    (wide, support), (narrow, near), (coarse, _) = _normalised_blurs(light, sigmas)
     trusted = smooth_step(support / 0.15)
-    fine = wide + (narrow - wide) * smooth_step(near / 0.3)
-    smooth, finer = (coarse + (part - coarse) * trusted for part in (wide, fine))
-    return np.asarray(smooth, np.float32), np.asarray(finer, np.float32)
+    narrow -= wide
+    narrow *= smooth_step(near / 0.3)
+    narrow += wide
+    return _trusted(wide, coarse, trusted), _trusted(narrow, coarse, trusted)
 
 
-def _normalised_blur(light: Floats, sigma: float) -> tuple[Floats, Floats]:
+def _trusted(light: Floats, coarse: Floats, trusted: Floats) -> Floats:
+    light = light - coarse
+    light *= trusted
+    light += coarse
+    return light
+
+
+def _normalised_blurs(light: Floats, sigmas: tuple[float, ...]) -> list[tuple[Floats, Floats]]:
+    """Blur planes of pooled light [...,4,32,32] by each sigma: mean Y, Cb, Cr and the visible share around."""
     # The floor keeps the values of cells far from any skin finite.
-    floor = light[..., :3].sum((0, 1)) / max(float(light[..., 3].sum()), 1e-4)
-    spread = blur(light, sigma, cv2.BORDER_CONSTANT)
-    support = spread[..., 3:]
-    return (spread[..., :3] + 1e-4 * floor) / (support + 1e-4), support
+    total = light.sum((-2, -1), keepdims=True)
+    floor = np.float32(1e-4) * total[..., :3, :, :] / np.maximum(total[..., 3:, :, :], 1e-4)
+    found = []
+    for sigma in sigmas:
+        matrix = _BLURS[sigma]
+        spread = np.asarray(matrix @ light @ matrix, np.float32)
+        support = spread[..., 3:, :, :]
+        mean = spread[..., :3, :, :] + floor
+        mean /= support + np.float32(1e-4)
+        found.append((mean, support))
+    return found
 
 
 def _chroma_slopes(ycc: Floats, low: Floats) -> tuple[float, float]:

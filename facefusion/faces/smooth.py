@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from facefusion.faces.atlas import median
 from facefusion.faces.face import Floats
 from facefusion.faces.topology import INNER_LIPS, OUTER_LIPS
 
@@ -65,7 +66,7 @@ def smooth_lights_over_time(lights: Floats) -> Floats:
         both = (own[..., 3] > 0.3) & (mean[..., 3] > 0.3)
         if both.any():
             brightness = (own[both, 0] / own[both, 3] + 1) / (mean[both, 0] / mean[both, 3] + 1)
-            mean[..., :3] *= np.float32(np.median(brightness))
+            mean[..., :3] *= np.float32(median(brightness))
     return smooth
 
 

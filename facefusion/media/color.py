@@ -6,7 +6,8 @@ The colour codes are those of ITU-T H.273 (the integers that FFmpeg and the bits
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,41 +107,66 @@ class ColorSpec:
         Above 8 bits its coefficients are multiples of 2^-14, so that float32 sums are exact in any order of addition
         and a sample gives the same pixel at every position in a window.
         """
-        matrix = np.linalg.inv(self._to_codes(bits))[:3]
-        if bits > 8:
-            matrix = np.rint(matrix * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
-        return matrix.astype(np.float32)
+        return _BGR_MATRICES[self.matrix, self.full_range, bits][0]
 
     def to_deep_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix of ``to_bgr``, but for BGR 0..65535 and rounded to float32 only."""
-        return (np.linalg.inv(self._to_codes(bits))[:3] * 257).astype(np.float32)
+        return (np.linalg.inv(_to_codes(self.matrix, self.full_range, bits))[:3] * 257).astype(np.float32)
 
     def from_bgr(self, bits: int) -> NDArray[np.float32]:
         """Return the 3x4 matrix from [B, G, R, 1] in 0..255 to Y, Cb, Cr ('rgb': G, B, R) in ``bits``-bit codes."""
-        return self._to_codes(bits)[:3].astype(np.float32)
+        return _BGR_MATRICES[self.matrix, self.full_range, bits][1]
 
-    def _to_codes(self, bits: int) -> NDArray[np.float64]:
-        """Return the homogeneous 4x4 matrix. Quantisation: ITU-R BT.709-6 3.4; full range: H.273 equations 29 to 31."""
 
-        if self.matrix == 'rgb':
-            swapped = np.array(_SWAPPED, np.float64)
-            swapped[:3] *= ((1 << bits) - 1) / 255
-            return swapped
-        red, blue = _WEIGHTS[self.matrix]
-        green = 1 - red - blue
-        luma = np.array([blue, green, red])
-        units = np.stack([luma, (np.eye(3)[0] - luma) / (2 - 2 * blue), (np.eye(3)[2] - luma) / (2 - 2 * red)]) / 255
-        scale = float(1 << (bits - 8))
-        matrix = np.eye(4)
-        if self.full_range:
-            matrix[:3, :3] = units * ((1 << bits) - 1)
-            matrix[0, 3] = 0
-        else:
-            matrix[:3, :3] = units * np.array([[219], [224], [224]]) * scale
-            matrix[0, 3] = 16 * scale
-        matrix[1:3, 3] = 128 * scale
-        return matrix
+def _fixed(matrix: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a matrix as float32 that several callers may share, because it cannot be written to."""
+    shared = matrix.astype(np.float32)
+    shared.flags.writeable = False
+    return shared
 
 
 def _known(code: int, usual: int) -> int:
     return usual if code in _UNSPECIFIED else code
+
+
+def _to_codes(matrix: Matrix, full_range: bool, bits: int) -> NDArray[np.float64]:
+    """Return the homogeneous 4x4 matrix. Quantisation: ITU-R BT.709-6 3.4; full range: H.273 equations 29 to 31."""
+
+    if matrix == 'rgb':
+        swapped = np.array(_SWAPPED, np.float64)
+        swapped[:3] *= ((1 << bits) - 1) / 255
+        return swapped
+    red, blue = _WEIGHTS[matrix]
+    green = 1 - red - blue
+    luma = np.array([blue, green, red])
+    units = np.stack([luma, (np.eye(3)[0] - luma) / (2 - 2 * blue), (np.eye(3)[2] - luma) / (2 - 2 * red)]) / 255
+    scale = float(1 << (bits - 8))
+    codes = np.eye(4)
+    if full_range:
+        codes[:3, :3] = units * ((1 << bits) - 1)
+        codes[0, 3] = 0
+    else:
+        codes[:3, :3] = units * np.array([[219], [224], [224]]) * scale
+        codes[0, 3] = 16 * scale
+    codes[1:3, 3] = 128 * scale
+    return codes
+
+
+def _bgr_matrices(matrix: Matrix, full_range: bool, bits: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices of ``ColorSpec.to_bgr`` and ``ColorSpec.from_bgr``."""
+    codes = _to_codes(matrix, full_range, bits)
+    back = np.linalg.inv(codes)[:3]
+    if bits > 8:
+        back = np.rint(back * 2**_FRACTION_BITS) / 2**_FRACTION_BITS
+    return _fixed(back), _fixed(codes[:3])
+
+
+# Every frame needs these matrices several times.
+_BGR_MATRICES = MappingProxyType(
+    {
+        (matrix, full_range, bits): _bgr_matrices(matrix, full_range, bits)
+        for matrix in get_args(Matrix)
+        for full_range in (False, True)
+        for bits in (8, 10, 12)
+    }
+)

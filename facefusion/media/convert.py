@@ -55,6 +55,7 @@ def bgr_to_planes(pixels: Plane, shape: PlaneFormat, color: ColorSpec, planes: S
     high, wide = pixels.shape[:2]
     matrix = color.from_bgr(shape.bits)
     if pixels.dtype == np.uint16:
+        matrix = matrix.copy()
         matrix[:, :3] /= DEEP
     for y0 in range(0, high, _BAND):
         y1 = min(y0 + _BAND, high)

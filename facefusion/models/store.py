@@ -60,6 +60,8 @@ class ModelStore:
         self._emit_unsafe = emit
         self._emit_lock = threading.Lock()
         self._fetch_lock = threading.Lock()
+        # The stamps and digests of the files that this store has read.
+        self._read: dict[Path, tuple[Stamp, str]] = {}
         self.lock = LockFile(weights)
         self._fetcher = Fetcher(weights, self.lock, self._emit, stop or StopFlag())
 
@@ -153,7 +155,10 @@ class ModelStore:
         verified = _verified_before(record, accepted, stamp)
         if verified and stamp.size >= CACHED_FROM_BYTES and not thorough:
             return Check('present', path, verified, verified, accepted[verified].how)
-        actual = file_sha256(path)
+        known_stamp, actual = self._read.get(path, (None, ''))
+        if known_stamp != stamp or thorough:
+            actual = file_sha256(path)
+            self._read[path] = stamp, actual
         if actual not in accepted:
             return self._check_again(entry, path, record, actual)
         if stamp.size >= CACHED_FROM_BYTES and not verified:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import c2pa
 
@@ -28,9 +28,11 @@ from facefusion.provenance.media_types import (
 from facefusion.provenance.sidecar import read_sidecar, sidecar_of
 from facefusion.provenance.signer import Signing, make_signer
 from facefusion.provenance.statement import Statement, TargetState, as_text, ingredient_id, manifest
-from facefusion.provenance.timestamp import Relay, RelayFailure
 from facefusion.provenance.validation import EXPIRED, UNTRUSTED, failure_codes, failures_of
 from facefusion.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from facefusion.provenance.timestamp import Relay
 
 Inherited = Literal['none', 'intact', 'unknown-signer', 'expired', 'tampered', 'elsewhere', 'unreadable', 'not read']
 
@@ -133,6 +135,9 @@ class _Work:
     def sign(self) -> tuple[bytes, tuple[TargetState, ...]]:
         """Return the manifest store, and the states of the targets' credentials."""
         if self.signing.timestamp_url is not None:
+            # Most runs ask for no timestamp, and the import of an HTTP client takes a tenth of a second.
+            from facefusion.provenance.timestamp import Relay, RelayFailure
+
             relay: Relay | None = None
             try:
                 with Relay(self.signing.timestamp_url, self.flag) as relay:

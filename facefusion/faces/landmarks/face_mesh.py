@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from facefusion.faces.face import Detection, Floats
@@ -39,7 +40,8 @@ class FaceMesh:
         """Return landmarks float32 [468,3] in frame pixels, and the presence 0..1 of a face in ``region``."""
         forward, backward = _crop_matrices(region)
         crop = frame.warp(forward, CROP, CROP)
-        tensor = crop[None, :, :, ::-1].astype(np.float32) / 255
+        tensor = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.float32)[None]
+        tensor /= 255
         outputs = self._session.run(None, {self._input: tensor})
         points = next(output for output in outputs if output.size == 1404).reshape(468, 3)
         logit = float(next(output for output in outputs if output.size == 1).ravel()[0])

@@ -199,6 +199,16 @@ def _binary(translation: Translation, operator: Operator, *, kind: str, options:
     translation.add_elementwise(operator, kind, operator.options(options).FusedActivationFunction())
 
 
+def _prelu(translation: Translation, operator: Operator) -> None:
+    slopes = translation.source.required_constant(operator.inputs[1])
+    shape = translation.source.shape(operator.inputs[0])
+    if len(shape) != 4 or slopes.size != slopes.shape[-1] or slopes.size != shape[-1]:
+        translation.add_elementwise(operator, 'PRelu')
+        return
+    value = translation.value(operator.inputs[0])
+    translation.define(operator, translation.graph.leaky(value, slopes.reshape(-1)))
+
+
 def _pad(translation: Translation, operator: Operator) -> None:
     pads = translation.source.required_constant(operator.inputs[1])
     if len(pads) == 4:
@@ -314,7 +324,7 @@ OPERATORS: Mapping[str, Rule] = MappingProxyType(
         'MEAN': _mean,
         'MUL': partial(_binary, kind='Mul', options=tflite.MulOptions),
         'PAD': _pad,
-        'PRELU': partial(Translation.add_elementwise, kind='PRelu'),
+        'PRELU': _prelu,
         'RELU': partial(_unary, kind='Relu'),
         'RELU6': _relu6,
         'RESHAPE': _reshape,

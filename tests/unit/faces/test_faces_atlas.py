@@ -2,14 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from fakes.face_chunks import MEAN_SHAPE, face_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, smooth_step
-from facefusion.faces.raster import OUTSIDE, atlas_coordinates, paint_triangles, visible_triangles
+from facefusion.faces.atlas import AtlasGrid, AtlasMasks, median, quantile, smooth_step
+from facefusion.faces.raster import (
+    OUTSIDE,
+    atlas_coordinates,
+    paint_triangles,
+    project_coordinates,
+    visible_triangles,
+)
 from facefusion.faces.topology import INNER_LIPS, load_topology, signed_areas
 
 TOPOLOGY = load_topology()
@@ -129,6 +136,46 @@ def test_coordinates_scale_with_the_size_of_the_atlas():
     small, large = (atlas_coordinates(TOPOLOGY, index, face[:, :2], size)[0] for size in (128, 512))
     covered = index >= 0
     np.testing.assert_allclose((large[covered] + 0.5) / 4, small[covered] + 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize('degrees', [0, 25, -50, 75])
+@pytest.mark.parametrize('shift', [0, -110])
+def test_the_depth_buffer_and_the_painted_order_show_the_same_surface(degrees, shift):
+    """Compare the two ways to rasterise; the shifted face is cut off by the edges of the image."""
+    face = turned(degrees) + np.float32([shift, shift, 0])
+    points, depth = face[:, :2], face[:, 2]
+    index = paint_triangles(TOPOLOGY, points, depth, 300, 260)
+    expected = np.dstack(atlas_coordinates(TOPOLOGY, index, points, 512))
+    found = np.dstack(project_coordinates(TOPOLOGY, points, depth, TOPOLOGY.texels(512), 300, 260))
+    assert found.dtype == np.float32 and found.shape == (260, 300, 2)
+    shown = found[..., 0] > OUTSIDE / 2
+    # The painted triangles include the pixels on their outline.
+    assert (index >= 0)[shown].all()
+    inside = cv2.erode((index >= 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert shown[inside].mean() > 0.998
+    away = np.abs(found - expected).max(2)[inside & shown]
+    assert np.median(away) < 0.01 and (away > 1.5).mean() < 0.025
+
+
+def test_the_nearer_triangle_hides_the_farther_one_in_the_depth_buffer():
+    far_and_near = replace(TOPOLOGY, triangles=np.array([[0, 1, 2], [3, 4, 5]], np.int32))
+    points = np.array([[0, 0], [0, 40], [40, 0], [5, 5], [5, 25], [25, 5]], np.float32)
+    values = np.repeat(np.array([[1, 2], [3, 4]], np.float32), 3, 0)
+    for depth, seen in (([5, 5, 5, 1, 1, 1], (3, 4)), ([1, 1, 1, 5, 5, 5], (1, 2)), ([9] * 6, None)):
+        u, v = project_coordinates(far_and_near, points, np.array(depth, np.float32), values, 50, 50)
+        if seen is not None:
+            assert (u[10, 10], v[10, 10]) == pytest.approx(seen, abs=1e-3)
+        assert (u[2, 2], v[2, 2]) == pytest.approx((1, 2), abs=1e-3)
+        assert u[45, 45] == v[45, 45] == OUTSIDE
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=30))
+def test_the_median_is_that_of_numpy(values):
+    vector = np.array(values, np.float32)
+    assert median(vector) == pytest.approx(float(np.median(vector)), abs=1e-4)
+    for share in (0, 0.1, 0.7, 1):
+        expected = float(np.quantile(vector, share))
+        assert quantile(np.sort(vector), share) == pytest.approx(expected, abs=1e-4)
 
 
 def test_frontal_face_is_fully_visible_and_turned_face_on_one_side():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from fakes.drawn_face import draw_face, face_texture
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from facefusion.faces.atlas import smooth_step
 from facefusion.faces.skin import (
     BGR_TO_YCC,
     SKIN,
@@ -19,6 +21,7 @@ from facefusion.faces.skin import (
     pack_light,
     pool_light,
     smooth_light,
+    smooth_lights,
     to_ycc,
     unpack_light,
 )
@@ -190,3 +193,23 @@ def test_smooth_light_preserves_a_constant_with_little_visible_skin(patchy):
         weight[:, 6:] = 0
     light = np.concatenate([np.broadcast_to([120.0, 8, -12], (32, 32, 3)) * weight, weight], -1).astype(np.float32)
     np.testing.assert_allclose(smooth_light(light), np.broadcast_to([120, 8, -12], (32, 32, 3)), rtol=1e-3)
+
+
+def test_the_light_is_blurred_as_by_opencv():
+    """The blurs by matrices equal Gaussian blurs with zeros around the image."""
+    light = np.random.default_rng(3).random((32, 32, 4), dtype=np.float32)
+    light[:9] = 0
+    floor = light[..., :3].sum((0, 1)) / light[..., 3].sum()
+
+    def blurred(sigma):
+        spread = cv2.GaussianBlur(light, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        return (spread[..., :3] + 1e-4 * floor) / (spread[..., 3:] + 1e-4), spread[..., 3:]
+
+    (wide, support), (narrow, near), (coarse, _) = (blurred(sigma) for sigma in (2, 1, 6))
+    fine = wide + (narrow - wide) * smooth_step(near / 0.3)
+    expected = [coarse + (part - coarse) * smooth_step(support / 0.15) for part in (wide, fine)]
+    np.testing.assert_allclose(smooth_light(light), expected[0], atol=1e-5)
+    planes = np.moveaxis(light, -1, 0)
+    for found, one in zip(smooth_lights(np.stack([planes, planes[:, ::-1]])), expected, strict=True):
+        np.testing.assert_allclose(np.moveaxis(found[0], 0, -1), one, atol=1e-5)
+        np.testing.assert_allclose(np.moveaxis(found[1], 0, -1), one[::-1], atol=1e-5)

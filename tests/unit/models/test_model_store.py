@@ -231,6 +231,18 @@ def test_one_failure_does_not_stop_the_others(site, tmp_path):
     assert files(tmp_path) == ['a.bin', 'b.bin', 'c.bin', 'd.bin']
 
 
+def test_a_store_reads_an_unchanged_file_once(site, tmp_path, monkeypatch):
+    read = []
+    real = store_module.file_sha256
+    monkeypatch.setattr(store_module, 'file_sha256', lambda file: read.append(file) or real(file))
+    store = make_store(tmp_path, web_entry(site))
+    path = store.path('web')
+    assert [store.state('web'), store.state('web')] == ['present', 'present'] and len(read) == 1
+    assert store.verify(['web'])[0].state == 'present' and len(read) == 2
+    path.write_bytes(b'x' * len(BODY))
+    assert store.state('web') == 'damaged'
+
+
 def test_large_files_are_read_again_only_when_they_changed(site, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, 'CACHED_FROM_BYTES', 1000)
     store = make_store(tmp_path, web_entry(site))

@@ -149,7 +149,7 @@ def test_pooling_ignores_the_padding(kind):
     check(file, y, reference, (5, 5, 2))
 
 
-@pytest.mark.parametrize('alpha_shape', [(1, 1, 3), (3,), (1, 4, 3)])
+@pytest.mark.parametrize('alpha_shape', [(1, 1, 3), (3,), (1,), (1, 4, 3)])
 def test_prelu(alpha_shape):
     alpha = values(*alpha_shape, seed=4)
     file = TfliteFile()

@@ -49,7 +49,7 @@ def lipped(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> np.ndarray
 def relit(source: SourceTexture, target: Target, turned: float = 0.0) -> np.ndarray:
     """Return the source in the target's light as a YCbCr atlas, float32 [128,128,3]."""
     relight = Relighter(source, METER).relight(target.light, target.traits, turned)
-    assert relight.field.shape == relight.mix.shape == (64, 64, 4) and relight.bare.shape == (64, 64, 2)
+    assert relight.field.shape == relight.mix.shape == relight.bare.shape == (64, 64, 4)
     field, mix = (enlarge(part, SIZE, SIZE) for part in (relight.field, relight.mix))
     return to_ycc(paint(source.mips[3].astype(np.float32), field, mix, relight))
 
@@ -158,7 +158,7 @@ def test_folds_of_the_source_are_weaker_on_a_turned_face(at):
 
 def flat_relight(headroom: float = 0.2) -> Relight:
     nothing = np.zeros((64, 64, 4), np.float32)
-    return Relight(nothing, nothing, nothing[..., :2], (0.0, 0.0), headroom)
+    return Relight(nothing, nothing, nothing, (0.0, 0.0), headroom)
 
 
 def painted_luma(code: float, light: float, features: float, headroom: float = 0.2) -> float:
@@ -246,7 +246,7 @@ def test_a_face_counts_as_turned_between_20_and_50_degrees():
 
 def test_the_colour_of_a_texel_is_the_documented_sum():
     """The Cb and Cr ratios are the sum of the source's share, the offset, and the slope with luma."""
-    relight = Relight(*[np.zeros((1, 1, n), np.float32) for n in (4, 4, 2)], (-0.2, 0.1), 0.5)
+    relight = Relight(*[np.zeros((1, 1, n), np.float32) for n in (4, 4, 4)], (-0.2, 0.1), 0.5)
     field, mix = np.array([[[0, -0.05, 0.1, 1]]], np.float32), np.array([[[0.5, 100, 1, 1]]], np.float32)
     pixel = np.array([[[90, -10, 20]]], np.float32) @ YCC_TO_BGR.T
     found = chroma_ratio(to_ycc(paint(pixel.astype(np.float32), field, mix, relight)))[0, 0]
