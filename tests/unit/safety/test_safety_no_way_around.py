@@ -20,7 +20,7 @@ GATE += [PACKAGE / 'pipeline' / name for name in ('content_screening.py', 'conte
 ALWAYS = {
     ('steps/step_run.py', 'run_step'): ('check_consent', '_run'),
     ('steps/step_run.py', '_run'): ('prepare_screening', 'prepare_run', 'execute'),
-    ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_chain'),
+    ('pipeline/prepare.py', 'prepare_run'): ('check_sources', 'prepare_processors'),
     ('pipeline/image_run.py', 'execute_image'): ('screen', 'apply'),
     ('pipeline/image_run.py', 'link_image'): ('screen',),
     ('pipeline/image_run.py', '_find_faces'): ('check_image', 'check_ages'),
@@ -86,10 +86,12 @@ def test_every_run_is_screened_before_it_renders(name, called):
 def test_every_analysis_of_a_run_has_a_screening():
     (made,) = [
         node
-        for node in ast.walk(function('pipeline/run.py', '_find_faces'))
+        for node in ast.walk(function('pipeline/units.py', 'analysis_units'))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'ChunkAnalysis'
     ]
     assert [argument.id for argument in made.args if isinstance(argument, ast.Name)][-1] == 'screening'
+    (needed,) = [each for each in function('pipeline/units.py', 'analysis_units').args.args if each.arg == 'screening']
+    assert ast.unparse(needed.annotation) == 'ClipScreening'
 
 
 def test_one_module_creates_the_content_gate():
