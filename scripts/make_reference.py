@@ -85,7 +85,7 @@ def _set_text(names: set[str]) -> str:
         return 'all'
     labels = [label for label, members in COMMAND_SETS.items() if members <= names]
     covered = {name for label in labels for name in COMMAND_SETS[label]}
-    return ', '.join([*(f'*{label}*' for label in labels), *(f'`{n}`' for n in COMMANDS if n in names - covered)])
+    return ', '.join([*(f'*{label}*' for label in labels), *(f'`{n}`' for n in sorted(names - covered))])
 
 
 def catalog_schema() -> str:
