@@ -22,16 +22,16 @@ from facefusion.engines.messages import (
     ToWorker,
     WorkerTask,
 )
+from facefusion.engines.parallel import run_in_parallel
 from facefusion.engines.threads import ThreadEngine
 from facefusion.engines.worker import IGNORED_SIGNALS, serve
-from facefusion.errors import Interrupted, ResourceError
+from facefusion.errors import ResourceError
 from facefusion.events import Emit
 from facefusion.media.reader import ReaderPool
 from facefusion.media.sources import open_frames
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.stream import ordered_map
 from facefusion.pipeline.units import AnalysisUnits, RenderUnits
 from facefusion.provenance.watermarking import NO_WATERMARKS
 from facefusion.stopping import POLL_SECONDS, StopFlag
@@ -112,7 +112,7 @@ class ProcessEngine:
 
         When a unit fails, or the generator is closed, the other units stop at their next frame.
         """
-        processes, failures = min(self._processes, len(items)), list[BaseException]()
+        processes = min(self._processes, len(items))
         while len(self._members) < processes - 1:
             self._members.append(self._start(len(self._members) + 1))
         idle: queue.SimpleQueue[WorkerProcess | None] = queue.SimpleQueue()
@@ -126,23 +126,10 @@ class ProcessEngine:
             member = idle.get()
             try:
                 return item, run(item, member, threads)
-            except BaseException as error:
-                failures.append(error)
-                stopped.set('another unit failed')
-                raise
             finally:
                 idle.put(member)
 
-        with closing(ordered_map(work, enumerate(items), processes, ahead=processes * _AHEAD)) as finished:
-            try:
-                # With `yield from`, closing this generator would wait for the workers before the flag is set.
-                for unit in finished:  # noqa: UP028
-                    yield unit
-            except Interrupted:
-                # The first failure is raised, because it stopped the other units.
-                raise failures[0] from None
-            finally:
-                stopped.set('the units are no longer needed')
+        yield from run_in_parallel(work, enumerate(items), processes, processes * _AHEAD, stopped)
 
     def _start(self, number: int) -> WorkerProcess:
         device_id = self._device_ids[number % len(self._device_ids)]

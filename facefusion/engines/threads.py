@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from facefusion.errors import Interrupted
+from facefusion.engines.parallel import run_in_parallel
 from facefusion.media.reader import ReaderPool
 from facefusion.media.sources import open_frames
 from facefusion.pipeline.manifest import Manifest
 from facefusion.pipeline.plan import Span
 from facefusion.pipeline.progress import Progress
-from facefusion.pipeline.stream import ordered_map
 from facefusion.pipeline.units import AnalysisUnits, RenderUnits
 from facefusion.stopping import StopFlag
 
@@ -29,28 +28,14 @@ class ThreadEngine:
 
         When a chunk fails, or the generator is closed, the other chunks stop at their next frame.
         """
-        stopped, failures = StopFlag(flag), list[BaseException]()
+        stopped = StopFlag(flag)
         with closing(ReaderPool(units.analysis.target, self._workers, stop=stopped)) as readers:
             shared = units.reading_with(readers)
 
             def analyse(span: Span) -> tuple[Span, Manifest]:
-                try:
-                    return span, shared.run(span, stopped, progress.advance)
-                except BaseException as error:
-                    failures.append(error)
-                    stopped.set('another chunk failed')
-                    raise
+                return span, shared.run(span, stopped, progress.advance)
 
-            with closing(ordered_map(analyse, spans, self._workers, ahead=self._workers)) as chunks:
-                try:
-                    # With `yield from`, closing this generator would wait for the workers before the flag is set.
-                    for chunk in chunks:  # noqa: UP028
-                        yield chunk
-                except Interrupted:
-                    # The first failure is raised, because it stopped the other chunks.
-                    raise failures[0] from None
-                finally:
-                    stopped.set('the chunks are no longer needed')
+            yield from run_in_parallel(analyse, spans, self._workers, self._workers, stopped)
 
     def render(
         self, units: RenderUnits, numbers: Sequence[int], progress: Progress, flag: StopFlag
