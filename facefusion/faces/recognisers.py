@@ -17,9 +17,6 @@ from facefusion.faces.recognise import ArcFace, unit
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 
-# The distance of FaceFusion 3.8 up to which two faces are of one person.
-SAME_PERSON_DISTANCE = 0.3
-
 
 @dataclass(frozen=True, slots=True)
 class RecogniserKind:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,19 +38,17 @@ from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.options import TrimOptions
 from facefusion.media.probe import probe
 from facefusion.media.timeline import Timeline, build_timeline
-from facefusion.pipeline.analyse import ChunkAnalysis, FaceTools
+from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.analysis_cache import AnalysisCache
-from facefusion.pipeline.chunk_checkpoints import ChunkCheckpoints
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.fingerprints import InputDigests, fingerprint_survey, target_sha256
 from facefusion.pipeline.person_views import TrackViews, View, best_view, spread_views
-from facefusion.pipeline.plan import CHUNK_FRAMES, Span, grid
-from facefusion.pipeline.progress import Progress
+from facefusion.pipeline.plan import CHUNK_FRAMES, grid
 from facefusion.pipeline.ranges import LISTED_RANGES
 from facefusion.pipeline.resources import check_memory, lowest_room, memory_of_video
-from facefusion.pipeline.run import Engine
+from facefusion.pipeline.run import Engine, analysed_chunks
 from facefusion.pipeline.tracking import Tracker, least_overlap
-from facefusion.pipeline.units import AnalysisUnits
+from facefusion.pipeline.units import analysis_units
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -273,25 +271,11 @@ def _chunks(target: VideoInfo, timeline: Timeline, tools: SurveyTools, engine: E
     with TemporaryDirectory(prefix='facefusion-faces-', dir=tools.temp, ignore_cleanup_errors=True) as temp:
         folder = WorkFolder(Path(temp) / 'chunks', digests, tools.cache)
         folder.open()
-        analysis = ChunkAnalysis(target, timeline.stop, _face_tools(tools, len(spans)), screening)
-        units = AnalysisUnits(analysis, ChunkCheckpoints(target, timeline.stop, folder, screening))
-        _analyse(units, spans, engine, tools)
+        units = analysis_units(target, timeline.stop, _face_tools(tools, len(spans)), screening, folder)
+        for _ in analysed_chunks(units, spans, engine, tools.emit, flag):
+            pass
         yield (units.checkpoints.load(span, flag)[0] for span in spans)
     tools.cache.trim()
-
-
-def _analyse(units: AnalysisUnits, spans: Sequence[Span], engine: Engine, tools: SurveyTools) -> None:
-    missing = list[Span]()
-    with Progress(tools.emit, 'analysing', spans[-1].stop - spans[0].start) as progress:
-        for span in spans:
-            tools.flag.check()
-            if units.checkpoints.find(span, tools.flag) is None:
-                missing.append(span)
-            else:
-                progress.skip(span.stop - span.start)
-        with closing(engine.analyse(units, missing, progress, tools.flag)) as analysed:
-            for _ in analysed:
-                pass
 
 
 def _survey(target: MediaInfo, span: tuple[int, int], chunks: Iterable[FaceChunk], tools: SurveyTools) -> Survey:

@@ -25,6 +25,7 @@ from facefusion.faces.recognisers import KINDS, make_recogniser
 from facefusion.faces.select import order_faces
 from facefusion.media.frame import Frame
 from facefusion.media.image import read_image
+from facefusion.media.info import VideoInfo
 from facefusion.media.kinds import images_of
 from facefusion.media.sources import open_frames
 from facefusion.pipeline.context import RunContext
@@ -88,16 +89,14 @@ def _reference_frame(context: RunContext, options: ReferenceFaceOptions) -> tupl
     """Return the frame with the reference face, and its name for messages. Raises MediaError."""
     if options.reference_face is not None:
         return read_image(Path(options.reference_face), context.emit), options.reference_face
-    target, number = context.plan.target, options.reference_frame_number
+    target = context.plan.target
+    # An image has only frame 0.
+    number = options.reference_frame_number if isinstance(target, VideoInfo) else 0
     source = open_frames(target, 1, context.flag)
     try:
         with closing(source.frames(number, number + 1)) as frames:
             for frame in frames:
                 return frame, f'frame {number} of {target.path.name}'
-        # An image has only frame 0.
-        with closing(source.frames(0, 1)) as frames:
-            for frame in frames:
-                return frame, target.path.name
     finally:
         source.close()
     raise MediaError(

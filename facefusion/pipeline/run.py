@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from facefusion.errors import InternalError
 from facefusion.events import (
     ChunkAnalysed,
+    Emit,
     FacesLinked,
     FramesDamaged,
     FramesWithoutFaces,
@@ -131,24 +132,28 @@ def _find_faces(
 
 
 def _analyse(run: PreparedRun, video: VideoPlan, engine: Engine, units: AnalysisUnits) -> None:
-    """Analyse every chunk that has no checkpoint."""
-    flag, emit, missing = run.context.flag, run.context.emit, list[Span]()
-    with Progress(emit, 'analysing', video.timeline.stop - video.timeline.start) as progress:
+    emit, flag = run.context.emit, run.context.flag
+    for span, manifest, origin in analysed_chunks(units, video.chunks, engine, emit, flag):
+        emit(ChunkAnalysed(*span, int(manifest.facts.get(FACES, 0)), origin))
 
-        def report(span: Span, manifest: Manifest, origin: Origin) -> None:
-            emit(ChunkAnalysed(*span, int(manifest.facts.get(FACES, 0)), origin))
 
-        for span in video.chunks:
+def analysed_chunks(
+    units: AnalysisUnits, spans: Sequence[Span], engine: Engine, emit: Emit, flag: StopFlag
+) -> Iterator[tuple[Span, Manifest, Origin]]:
+    """Analyse every chunk that has no checkpoint; yield those with a checkpoint first, then the others."""
+    missing = list[Span]()
+    with Progress(emit, 'analysing', spans[-1].stop - spans[0].start) as progress:
+        for span in spans:
             flag.check()
             found = units.checkpoints.find(span, flag)
             if found is None:
                 missing.append(span)
             else:
                 progress.skip(span.stop - span.start)
-                report(span, *found)
+                yield span, *found
         with closing(engine.analyse(units, missing, progress, flag)) as analysed:
             for span, manifest in analysed:
-                report(span, manifest, 'analysed')
+                yield span, manifest, 'analysed'
 
 
 def _link(run: PreparedRun, video: VideoPlan, checkpoints: ChunkCheckpoints, report: FaceReport) -> bool:
