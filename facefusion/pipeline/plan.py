@@ -241,11 +241,7 @@ def make_plan(
     if needed.faces:
         check_selection(settings, target, cast)
         selecting = selection_measurements(settings, target)
-    becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and sounds else ''
-    check_output(output, target.path, sources, family, becomes)
-    if family == 'image':
-        check_picture_size(output, *scaled_size(target.width, target.height, options.output_image_scale))
-    _check_transparency(settings, output, family)
+    _check_output(settings, output, target, sources, family)
     processed, working = _processed_size(settings, target)
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
@@ -265,13 +261,13 @@ def make_plan(
     # Check the memory before an encoder is tried, because the encoder would run out of memory first.
     check_memory(sum(memory_parts.values()), f'this {family}', workers)
     picture = Picture(*scaled_size(target.width, target.height, options.output_video_scale), has_alpha)
-    video = None
+    video, frames, encoded = None, 0, 0
     if timeline is not None:
         video = _plan_video(target, sounds, settings, output, picture, timeline, segments)
-    if isinstance(target, VideoInfo) and video is not None:
-        target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
-    frames = video.timeline.frame_count if video is not None else 0
-    encoded = encoded_bytes(video.encoder, frames, options.output_video_quality) if video is not None else 0
+        frames = timeline.frame_count
+        encoded = encoded_bytes(video.encoder, frames, options.output_video_quality)
+        if isinstance(target, VideoInfo):
+            target = replace(target, remarks=(*target.remarks, *video.extras.remarks))
     return Plan(
         target=target,
         sources=sources,
@@ -310,6 +306,16 @@ def _family(settings: Settings, target: MediaInfo, sounds: tuple[SoundInfo, ...]
             hint='leave the option out',
         )
     return family
+
+
+def _check_output(settings: Settings, output: Path, target: MediaInfo, sources: tuple[Path, ...], family: str) -> None:
+    """Raise OutputError for an output that cannot be written, or UsageError for one that cannot be transparent."""
+    becomes = 'an image with a voice becomes a video' if isinstance(target, ImageInfo) and family == 'video' else ''
+    check_output(output, target.path, sources, family, becomes)
+    if family == 'image':
+        scale = settings[OutputOptions].output_image_scale
+        check_picture_size(output, *scaled_size(target.width, target.height, scale))
+    _check_transparency(settings, output, family)
 
 
 def _check_transparency(settings: Settings, output: Path, family: str) -> None:
