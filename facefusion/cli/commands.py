@@ -57,7 +57,7 @@ class Command(NamedTuple):
 
 # ``--mode`` precedes the command. A mode with a value here always runs this command.
 MODE_FLAG = '--mode'
-MODES = {'headless': '', 'gui': 'run', 'benchmark': 'benchmark'}
+MODES = {'headless': '', 'gui': 'gui', 'benchmark': 'benchmark'}
 
 _DRAFTING, _STEPS = 'facefusion.cli.job_drafting', 'facefusion.cli.job_steps'
 _LISTING, _RUNNING = 'facefusion.cli.job_listing', 'facefusion.cli.job_running'
@@ -83,6 +83,8 @@ COMMANDS = {
     'force-download': Command('facefusion.cli.force_download', 'fetch all models of the catalogue'),
     'models': Command('facefusion.cli.models', 'list, fetch, import, export and verify model files'),
     'benchmark': Command('facefusion.cli.benchmark', 'measure the speed of processors on this machine', reports=True),
+    'gui': Command('facefusion.cli.gui', 'serve the web page on this machine'),
+    'run': Command('facefusion.cli.gui', 'serve the web page, as in FaceFusion 3.8'),
     'check': Command('facefusion.cli.check', 'check whether images and videos pass the content gate', reports=True),
     'faces': Command('facefusion.cli.faces', 'find the people of an image or video', reports=True),
     'verify': Command('facefusion.cli.verify', 'check the Content Credentials and the invisible mark of a file'),
@@ -96,4 +98,5 @@ OPTION_MODULES = (
     'facefusion.cli.batch_run',
     'facefusion.cli.job_drafting',
     'facefusion.cli.benchmark',
+    'facefusion.cli.gui',
 )

@@ -30,16 +30,13 @@ class ConsoleOptions:
     )
 
 
-_NO_PAGE = 'this version has no web page'
+_ONE_PAGE = 'the page shows all of its parts'
 
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """Options of the web page of FaceFusion 3.8, which this version lacks."""
+    """Options of the web page of FaceFusion 3.8 that this page does not need."""
 
-    open_browser: bool = option(
-        'flag', False, 'open the page in a browser', section='uis', stored='job', no_effect=_NO_PAGE
-    )
     ui_layouts: tuple[str, ...] = option(
         'text',
         ('default',),
@@ -48,7 +45,7 @@ class PageOptions:
         is_list=True,
         choices=('benchmark', 'default', 'jobs'),
         stored='job',
-        no_effect=_NO_PAGE,
+        no_effect=_ONE_PAGE,
     )
     ui_workflow: str = option(
         'text',
@@ -57,5 +54,5 @@ class PageOptions:
         section='uis',
         choices=('instant_runner', 'job_runner', 'job_manager'),
         stored='job',
-        no_effect=_NO_PAGE,
+        no_effect=_ONE_PAGE,
     )

@@ -236,7 +236,7 @@ def restore(args: Mapping[str, Any], version: str, emit: Emit) -> tuple[object, 
             if args.get(info.key) is None:
                 continue
             try:
-                values[info.key] = _checked(info, args[info.key])
+                values[info.key] = checked_value(info, args[info.key])
             except ValueError as error:
                 if version != '1' or info.key in _NEVER_GUESSED or isinstance(error, UnknownHome):
                     raise UsageError(
@@ -259,7 +259,7 @@ def _shown(value: Any) -> str:
     return ' '.join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
-def _checked(info: OptionInfo, value: Any) -> Any:
+def checked_value(info: OptionInfo, value: Any) -> Any:
     """Return a value from JSON as the value of an option. Raises ValueError."""
     if info.is_list:
         if not isinstance(value, list | tuple):

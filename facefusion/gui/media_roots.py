@@ -1,0 +1,50 @@
+"""The folders whose files the page may read and write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facefusion.errors import UsageError
+
+
+class OutsideRoots(UsageError):
+    """A path outside the media roots."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRoots:
+    """Resolved folders that contain every file that the page may read or write."""
+
+    folders: tuple[Path, ...]
+
+    def resolve(self, path: str) -> Path:
+        """Return an absolute path without links and ``..``; the file need not exist.
+
+        Raises OutsideRoots path-outside-roots if the path, or the target of a link in it, is outside all roots.
+        """
+        if not Path(path).is_absolute() or '\0' in path:
+            raise UsageError('path-not-absolute', f'{path!r} is not an absolute path', hint='send the complete path')
+        resolved = Path(os.path.realpath(path))
+        if not any(resolved.is_relative_to(folder) for folder in self.folders):
+            raise OutsideRoots(
+                'path-outside-roots',
+                f'the page may not use {path}',
+                cause='it is outside of ' + ', '.join(map(str, self.folders)),
+                hint='start the page with --media-roots and the folder of the file',
+            )
+        return resolved
+
+
+def find_roots(named: Sequence[str]) -> MediaRoots:
+    """Return the roots of ``--media-roots``, or the home folder and the working folder.
+
+    Raises UsageError media-root for a path that is not a folder.
+    """
+    for path in named:
+        if not Path(path).is_dir():
+            raise UsageError('media-root', f'{path} is not a folder', hint='name existing folders with --media-roots')
+    folders = [Path(path) for path in named] or [Path.home(), Path.cwd()]
+    return MediaRoots(tuple(dict.fromkeys(Path(os.path.realpath(folder)) for folder in folders)))

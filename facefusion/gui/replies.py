@@ -1,0 +1,92 @@
+"""Replies of the HTTP interface: JSON, and errors with fitting status codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from facefusion.errors import (
+    ContentRefused,
+    FaceFusionError,
+    InputError,
+    Interrupted,
+    JobError,
+    ModelError,
+    OutputError,
+    ProviderError,
+    ResourceError,
+    UsageError,
+)
+from facefusion.failures import as_failure
+from facefusion.gui.media_roots import OutsideRoots
+
+Handler = Callable[[Request], Awaitable[Response]]
+MOST_BODY_BYTES = 1_000_000
+# The first matching class decides; JobError references that mean "unknown" are 404.
+_STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
+    (OutsideRoots, 403),
+    (UsageError, 422),
+    (ContentRefused, 422),
+    (InputError, 422),
+    (OutputError, 422),
+    (JobError, 409),
+    (Interrupted, 409),
+    (ModelError, 424),
+    (ProviderError, 424),
+    (ResourceError, 507),
+)
+_NOT_FOUND = frozenset({'job-unknown', 'media-missing', 'model-unknown', 'not-found'})
+
+
+def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return JSON that no cache keeps. Surrogates in file names are escaped."""
+    body = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(',', ':')).encode()
+    return Response(body, status, {'cache-control': 'no-store', **(headers or {})}, 'application/json')
+
+
+def status_of(error: FaceFusionError) -> int:
+    """Return the HTTP status of an error."""
+    if error.reference in _NOT_FOUND:
+        return 404
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def error_reply(error: BaseException) -> Response:
+    """Return the record of an error with its status."""
+    failure = as_failure(error)
+    return json_reply(failure.as_record(), status_of(failure))
+
+
+def answered(handler: Handler) -> Handler:
+    """Return a handler that replies with the record of the error that ``handler`` raises."""
+
+    async def reply(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001 - the reply names any failure
+            return error_reply(error)
+
+    return reply
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """Return the JSON object in the body of a request, {} for an empty one.
+
+    Raises UsageError request-too-large or request-not-json.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY_BYTES:
+            raise UsageError('request-too-large', f'the request is longer than {MOST_BODY_BYTES} bytes')
+    try:
+        content = json.loads(body or b'{}')
+    except ValueError as error:
+        raise UsageError('request-not-json', 'the request is not JSON', cause=str(error)) from None
+    if not isinstance(content, dict):
+        raise UsageError('request-not-json', 'the request is not a JSON object')
+    return content

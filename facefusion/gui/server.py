@@ -1,0 +1,103 @@
+"""The server of the page and of its HTTP interface."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+
+from facefusion.errors import UsageError
+from facefusion.gui.context import GuiContext
+from facefusion.gui.guard import Access, Guard, is_loopback
+from facefusion.gui.options import GuiOptions
+from facefusion.gui.routes import GROUPS
+
+API = '/api/v1'
+STATIC = Path(__file__).parent / 'static'
+_GRACE_SECONDS = 2
+
+
+class Listening(NamedTuple):
+    """A bound socket and the access rules of its address."""
+
+    socket: socket.socket
+    access: Access
+
+
+def listen(options: GuiOptions) -> Listening:
+    """Bind the address of the options. Raises UsageError port-taken, host-unusable or token-required."""
+    if not is_loopback(options.host) and not options.token:
+        raise UsageError(
+            'token-required',
+            f'--host {options.host} needs a token',
+            cause='other machines can connect to this address',
+            hint='set a long secret with FACEFUSION_TOKEN or --token, or use --host 127.0.0.1',
+        )
+    family = socket.AF_INET6 if ':' in options.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((options.host, options.port))
+    except OSError as error:
+        bound.close()
+        where = f'{options.host} port {options.port}'
+        if isinstance(error, socket.gaierror) or error.errno in (99, 49):
+            hint = 'use an address of this machine, such as 127.0.0.1'
+            raise UsageError('host-unusable', f'cannot listen on {where}', cause=str(error), hint=hint) from None
+        hint = 'stop the other program, or use --port 0 for a free port'
+        raise UsageError(
+            'port-taken', f'cannot listen on {where}', cause=error.strerror or str(error), hint=hint
+        ) from None
+    return Listening(bound, Access(options.host, bound.getsockname()[1], options.token or secrets.token_urlsafe(24)))
+
+
+def create_app(context: GuiContext, access: Access) -> Guard:
+    """Return the application: the routes of every group below /api/v1, and the files of the page."""
+    groups = [group(context) for group in GROUPS]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as opened:
+            for group in groups:
+                if group.lifespan is not None:
+                    await opened.enter_async_context(group.lifespan())
+            yield
+
+    routes: list[BaseRoute] = [Mount(API, routes=[route for group in groups for route in group.routes])]
+    routes.append(Mount('/', StaticFiles(directory=STATIC, html=True)))
+    return Guard(Starlette(routes=routes, lifespan=lifespan), access)
+
+
+def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None]] = ()) -> None:
+    """Serve until a signal arrives; ``on_start`` is called when the server accepts connections."""
+    config = uvicorn.Config(
+        app,
+        log_level='warning',
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        lifespan='on',
+    )
+    server = _Server(config, on_start)
+    server.run(sockets=[listening.socket])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_start: Sequence[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then call the functions that wait for the start."""
+        await super().startup(sockets)
+        if self.started:
+            for call in self._on_start:
+                call()
