@@ -13,4 +13,7 @@ os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 import onnxruntime
 
+# The program itself reports why a provider fails; the log of onnxruntime would repeat it on stderr.
+onnxruntime.set_default_logger_severity(4)
+
 __all__ = ['onnxruntime']

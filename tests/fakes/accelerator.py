@@ -11,9 +11,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnxruntime
+
+from facefusion.inference import devices
+from facefusion.inference import providers as provider_module
 
 NAMES = {
     'cuda': 'CUDAExecutionProvider',
@@ -49,18 +53,18 @@ class Accelerator:
 
     ``name`` is the name of the execution provider in the program. ``in_build`` False leaves it out of the providers of
     the build. ``devices`` is the number of devices. ``mismatch`` makes sessions run on the CPU without an error, as
-    onnxruntime does for a library that is missing. ``log`` is its log line about that. ``lost_at`` is the number of the
-    call (of all sessions, the first is 1) from which on the device is lost. ``full_at`` are the numbers of calls that
-    find no memory on the device; ``full_above`` is the largest batch (first axis of the first input) that it holds.
-    ``left_to_cpu`` is the number of nodes that the accelerator leaves to the CPU. ``calls`` are the shapes of the first
-    input of each call; ``sessions`` are the sessions created on the accelerator.
+    onnxruntime does for a library that is missing; ``library_error`` is the reason of the dynamic linker.
+    ``lost_at`` is the number of the call (of all sessions, the first is 1) from which on the device is lost.
+    ``full_at`` are the numbers of calls that find no memory on the device; ``full_above`` is the largest batch (first
+    axis of the first input) that it holds. ``left_to_cpu`` is the number of nodes that the accelerator leaves to the
+    CPU. ``calls`` are the shapes of the first input of each call; ``sessions`` are the sessions created on it.
     """
 
     name: str = 'cuda'
     in_build: bool = True
     devices: int = 1
     mismatch: bool = False
-    log: str = ''
+    library_error: str = ''
     lost_at: int | None = None
     full_at: Sequence[int] = ()
     full_above: int | None = None
@@ -83,6 +87,11 @@ class Accelerator:
         monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: list(listed))
         monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda *ignored, **named: None, raising=False)
         monkeypatch.setattr(onnxruntime, 'InferenceSession', self.create)
+        if self.name in devices.CUDA_PROVIDERS:
+            names = tuple(f'Test Card {number}' for number in range(self.devices))
+            monkeypatch.setattr(devices, 'find_driver', lambda: devices.CudaDriver('13.0', names))
+        if self.library_error:
+            monkeypatch.setattr(provider_module, 'loading_error', lambda name: self.library_error)
         return self
 
     def create(self, model: str | bytes, sess_options: Any = None, providers: Sequence[Any] = (), **named: Any) -> Any:
@@ -139,12 +148,15 @@ class FakeSession:
         return getattr(self._session, name)
 
     def get_providers(self) -> list[str]:
-        named = [name for name in self.asked if name != CPU]
-        return [*named, CPU]
+        return [*(name for name in self.asked if name != CPU), CPU]
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
         named = {name: {key: str(value) for key, value in self.options.items()} for name in self.asked if name != CPU}
         return {**named, CPU: {}}
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        nodes = {CPU: self._accelerator.left_to_cpu, self.asked[0]: 10}
+        return [SimpleNamespace(ep_name=name, get_nodes=lambda n=count: ['node'] * n) for name, count in nodes.items()]
 
     def run(self, names: Any, feeds: dict[str, Any], options: Any = None) -> list[Any]:
         self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))

@@ -1,0 +1,87 @@
+"""Compiled engines of a model, stored beside its file in the folder ``engines``.
+
+TensorRT and MIGraphX compile a model for minutes. A compiled engine works only with the same model, device and
+libraries, so the name of its folder has digests of these. The cache is never required: a damaged one is built again,
+and without a writable folder the engine is compiled in each run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from facefusion.events import Emit, Message
+from facefusion.inference.devices import find_driver
+from facefusion.models.digests import file_sha256
+
+FOLDER = 'engines'
+# Providers that compile a model, and can keep the result in a folder.
+COMPILING = ('tensorrt', 'migraphx', 'coreml')
+# TensorRT 11 first, because a version of onnxruntime uses one of them.
+_TENSORRT = (
+    ('nvinfer_10.dll', 'nvinfer_11.dll') if sys.platform == 'win32' else ('libnvinfer.so.11', 'libnvinfer.so.10')
+)
+
+
+def engine_folder(model: Path, name: str, device_id: int, variant: str, emit: Emit) -> Path | None:
+    """Return the folder for the engines of a model on a device, created if it is missing.
+
+    ``variant`` has the options that change an engine, such as its precision. Folders of other library versions for the
+    same model and device are removed. Returns None, with a warning, if the folder cannot be written.
+    """
+    folder = model.parent / FOLDER / folder_name(model, name, device_id, variant)
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            for other in folder.parent.glob(f'{folder.name.rpartition("-")[0]}-*'):
+                if other != folder:
+                    shutil.rmtree(other, ignore_errors=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        reason = f'the engines of {name} cannot be stored in {folder} ({error.strerror or error})'
+        emit(Message('warn', 'run', f'{reason}; each run compiles {model.name} again'))
+        return None
+
+
+def remove_engines(folder: Path, model: Path, cause: str, emit: Emit) -> bool:
+    """Remove the engines of a model that could not be used, with a warning; return whether the folder is now empty."""
+    emit(Message('warn', 'run', f'the stored engine of {model.name} is unusable ({cause}); it is compiled again'))
+    try:
+        shutil.rmtree(folder)
+        folder.mkdir()
+    except OSError:
+        return False
+    return True
+
+
+def folder_name(model: Path, name: str, device_id: int, variant: str) -> str:
+    """Return the name of the folder: digests of the model, of the device, and of the libraries with ``variant``."""
+    from facefusion.inference.runtime import onnxruntime
+
+    driver = find_driver()
+    known = driver is not None and device_id < len(driver.devices)
+    device = driver.devices[device_id] if driver is not None and known else f'device {device_id}'
+    versions = (onnxruntime.__version__, tensorrt_version() if name == 'tensorrt' else '', variant)
+    return f'{file_sha256(model)[:16]}-{name}-{_digest((device,))}-{_digest(versions)}'
+
+
+def tensorrt_version() -> str:
+    """Return the version of the TensorRT library, such as 10.13.0; '' when it is not installed."""
+    for library in _TENSORRT:
+        try:
+            number = int(ctypes.CDLL(library).getInferLibVersion())
+        except (OSError, AttributeError):
+            continue
+        # NvInferVersion.h: major * 10000 + minor * 100 + patch since TensorRT 10.
+        return f'{number // 10000}.{number // 100 % 100}.{number % 100}'
+    return ''
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:8]
