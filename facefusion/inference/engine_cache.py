@@ -7,25 +7,20 @@ and without a writable folder the engine is compiled in each run.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from facefusion.events import Emit, Message
+from facefusion.inference.cuda_libraries import needed_libraries
 from facefusion.inference.devices import find_driver
 from facefusion.models.digests import file_sha256
 
 FOLDER = 'engines'
 # Providers that compile a model, and can keep the result in a folder.
 COMPILING = ('tensorrt', 'migraphx', 'coreml')
-# TensorRT 11 first, because a version of onnxruntime uses one of them.
-_TENSORRT = (
-    ('nvinfer_10.dll', 'nvinfer_11.dll') if sys.platform == 'win32' else ('libnvinfer.so.11', 'libnvinfer.so.10')
-)
 
 
 def engine_folder(model: Path, name: str, device_id: int, variant: str, emit: Emit) -> Path | None:
@@ -72,15 +67,8 @@ def folder_name(model: Path, name: str, device_id: int, variant: str) -> str:
 
 
 def tensorrt_version() -> str:
-    """Return the version of the TensorRT library, such as 10.13.0; '' when it is not installed."""
-    for library in _TENSORRT:
-        try:
-            number = int(ctypes.CDLL(library).getInferLibVersion())
-        except (OSError, AttributeError):
-            continue
-        # NvInferVersion.h: major * 10000 + minor * 100 + patch since TensorRT 10.
-        return f'{number // 10000}.{number // 100 % 100}.{number % 100}'
-    return ''
+    """Return the version of the TensorRT library, such as 10.13.0; '' when it is not known."""
+    return next((library.version for library in needed_libraries('TensorRT') if library.version), '')
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from facefusion.errors import ModelError, ProviderError
 from facefusion.events import Emit, Message, silent
+from facefusion.inference.builds import conflict_remedy, installed_builds
 from facefusion.inference.devices import check_device_ids, lists_devices, visibility_note
 from facefusion.inference.engine_cache import COMPILING, engine_folder, remove_engines
 from facefusion.inference.libraries import loading_error, missing_library, remedy_for
@@ -112,7 +113,7 @@ def probe_provider(name: str, device_id: int = 0) -> None:
         session.run(None, {'x': np.zeros(1, np.float32)})
     except Exception as error:  # onnxruntime raises unrelated types of its own
         raise_shortage(error)
-        raise _provider_error(name, str(error).splitlines()[0]) from error
+        raise provider_failure(name, str(error).splitlines()[0]) from error
 
 
 def create_session(
@@ -147,7 +148,7 @@ def _require_in_build(names: Sequence[str]) -> None:
     built = providers_in_build()
     for name in names:
         if name not in built:
-            raise _provider_error(name, 'the installed onnxruntime was built without it')
+            raise provider_failure(name, 'the installed onnxruntime was built without it')
 
 
 def _create_with_engines(
@@ -189,7 +190,7 @@ def _create(
     used = session.get_providers()
     for name in names:
         if RUNTIME_NAMES[name] not in used and name != 'cpu':
-            raise _provider_error(name, f'the session runs on {", ".join(used)} instead')
+            raise provider_failure(name, f'the session runs on {", ".join(used)} instead')
     if names[0] != 'cpu':
         _report_cpu_nodes(session, model, names[0], rules.emit)
     return session
@@ -234,7 +235,7 @@ def _creation_error(error: Exception, model: Path | bytes, name: str) -> ModelEr
         # The CPU provider always works, so the file is at fault.
         hint = f'remove {model} and run the same command again'
         return ModelError('model-unusable', f'the model file {model.name} cannot be loaded', cause=cause, hint=hint)
-    return _provider_error(name, cause)
+    return provider_failure(name, cause)
 
 
 def _report_cpu_nodes(session: Any, model: Path | bytes, name: str, emit: Emit) -> None:
@@ -270,9 +271,12 @@ def _fallback_message(error: ProviderError) -> Message:
     return Message('warn', 'run', text)
 
 
-def _provider_error(name: str, cause: str) -> ProviderError:
+def provider_failure(name: str, cause: str) -> ProviderError:
     """Return the error of a provider, with the missing library if the system names one."""
-    if name == 'cpu':
+    if 'built without' in cause and (remedy := conflict_remedy(builds := installed_builds())):
+        cause = f'{cause}; {len(builds)} builds of onnxruntime are installed and overwrite each other'
+        hint = remedy
+    elif name == 'cpu':
         hint = 'run `python install.py` again'
     elif name in _PACKAGES and 'built without' in cause:
         package = _PACKAGES[name]

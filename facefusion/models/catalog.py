@@ -288,6 +288,11 @@ class Catalog:
             raise ModelError('model-unknown', f'the catalogue has no model {model_id!r}', hint=hint) from None
 
 
+def packaged_models(catalog: Catalog) -> list[str]:
+    """Return the ids of the embedded set: the models that come from the package index."""
+    return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
+
+
 def host_label(url: str) -> str:
     """Return the label of a host name that names its provider, such as github in github.com."""
     labels = (urlsplit(url).hostname or url).split('.')
