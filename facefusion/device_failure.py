@@ -13,7 +13,8 @@ from facefusion.errors import FaceFusionError, InternalError, ProviderError
 # and QNN providers of onnxruntime.
 _FAILURE = re.compile(
     r'CUDA failure|CUDA error|CUDNN failure|CUBLAS failure|CUFFT failure|HIP failure|MIOPEN failure|TensorRT EP|'
-    r'EP_FAIL|887A000[567]|CL_OUT_OF_RESOURCES|CL_DEVICE_NOT_AVAILABLE|CoreML.*(?:fail|error)|QNN.*(?:fail|error)',
+    r'libcudnn|EP_FAIL|887A000[567]|CL_OUT_OF_RESOURCES|CL_DEVICE_NOT_AVAILABLE|'
+    r'CoreML.*(?:fail|error)|QNN.*(?:fail|error)',
     re.IGNORECASE,
 )
 # A device without free memory is not lost.

@@ -99,8 +99,8 @@ def check_libraries(failed: Collection[str]) -> Iterator[Finding]:
             yield Finding(product, 'ok', fact)
             continue
         fact = '; '.join(filter(None, (f'missing: {", ".join(library.name for library in missing)}', fact)))
-        state = 'fail' if f'provider {provider}' in failed else 'warn'
-        yield Finding(product, 'fail' if state == 'fail' else 'warn', fact, remedy_for(missing[0].name))
+        advice = remedy_for(missing[0].name)
+        yield Finding(product, 'fail' if f'provider {provider}' in failed else 'warn', fact, advice)
 
 
 def _wanted_and_other_providers(options: ExecutionOptions) -> tuple[list[str], list[str]]:

@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from facefusion.inference.libraries import provider_library
 
 # Names in the string table of a provider's library, by the product that has them.
 _PRODUCTS = {
-    'CUDA': rb'lib(?:cudart|cublasLt|cublas|cufft|curand|nvrtc)\.so\.\d+',
-    'cuDNN': rb'libcudnn\.so\.\d+',
-    'TensorRT': rb'libnvinfer\.so\.\d+',
+    'CUDA': rb'(lib(?:cudart|cublasLt|cublas|cufft|curand|nvrtc))\.so\.(\d+)\0',
+    'cuDNN': rb'(libcudnn)\.so\.(\d+)\0',
+    'TensorRT': rb'(libnvinfer)\.so\.(\d+)\0',
 }
-_PROVIDERS = {'CUDA': 'cuda', 'cuDNN': 'cuda', 'TensorRT': 'tensorrt'}
+_PROVIDERS = {'CUDA': ('cuda', 'tensorrt'), 'cuDNN': ('cuda', 'tensorrt'), 'TensorRT': ('tensorrt',)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,12 @@ def needed_libraries(product: str) -> list[NeededLibrary]:
 
     Call it after a session was attempted on the provider, which loads the libraries of Python packages.
     """
-    return [find_library(name) for name in _names_in(provider_library(_PROVIDERS[product]), _PRODUCTS[product])]
+    versions: dict[str, int] = {}
+    for provider in _PROVIDERS[product]:
+        for name, version in _names_in(provider_library(provider), _PRODUCTS[product]):
+            # The files also contain names of earlier versions, which they can do without.
+            versions[name] = max(versions.get(name, 0), version)
+    return [find_library(f'{name}.so.{version}') for name, version in sorted(versions.items())]
 
 
 def find_library(name: str) -> NeededLibrary:
@@ -49,11 +53,11 @@ def find_library(name: str) -> NeededLibrary:
     return NeededLibrary(name, _loaded_file(name) or Path(name), _version_of(name, library))
 
 
-def _names_in(path: Path, pattern: bytes) -> Sequence[str]:
+def _names_in(path: Path, pattern: bytes) -> list[tuple[str, int]]:
     if not path.is_file() or not path.stat().st_size:
-        return ()
+        return []
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return sorted({found.decode() for found in re.findall(pattern + rb'(?=\0)', data)})
+        return [(name.decode(), int(version)) for name, version in re.findall(pattern, data)]
 
 
 def _loaded_file(name: str) -> Path | None:

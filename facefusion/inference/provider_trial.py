@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import Any
 
 from facefusion.errors import ProviderError
 from facefusion.inference.devices import CUDA_PROVIDERS, find_driver
-from facefusion.inference.providers import RUNTIME_NAMES, create_session, one_node_model, provider_failure
+from facefusion.inference.probe_models import CONVOLUTION_SHAPE, convolution_model, one_node_model
+from facefusion.inference.providers import RUNTIME_NAMES, create_session, provider_failure
 from facefusion.shortage import raise_shortage
 
 _RUNS = 5
-_CHANNELS, _SIDE, _OPSET = 16, 64, 17
-# Accelerators may compute a convolution with 10 bits of mantissa (TensorFloat-32, half precision).
+# Relative to the largest value. Accelerators may compute with 10 bits of mantissa (TensorFloat-32, half precision).
 _TOLERANCE = 0.02
 
 
@@ -35,18 +36,18 @@ def try_provider(name: str, device_id: int) -> ProviderTrial:
     """Run both networks on a provider. Raises ProviderError when it does not work, or computes something else."""
     import numpy as np
 
-    x = np.linspace(-1, 1, _CHANNELS * _SIDE**2, dtype=np.float32).reshape(1, _CHANNELS, _SIDE, _SIDE)
+    x = np.linspace(-1, 1, math.prod(CONVOLUTION_SHAPE), dtype=np.float32).reshape(CONVOLUTION_SHAPE)
     _, node_ms = _timed(name, create_session(one_node_model(), (name,), device_id), {'x': x.ravel()[:1]})
     session = create_session(convolution_model(), (name,), device_id)
     result, convolution_ms = _timed(name, session, {'x': x})
     expected = create_session(convolution_model(), ('cpu',), 0).run(None, {'x': x})[0]
-    error = float(np.abs(result - expected).max())
+    error = float(np.abs(result - expected).max() / np.abs(expected).max())
     # A comparison with NaN is false.
     if not error <= _TOLERANCE:
         raise ProviderError(
             'provider-unavailable',
             f'the execution provider {name} computes a wrong convolution',
-            cause=f'its values differ by up to {error:.3g} from those of the CPU',
+            cause=f'its values differ by up to {error:.1%} from those of the CPU',
             hint='update the driver of the device, or use --execution-providers cpu',
         )
     return ProviderTrial(device_label(name, device_id), node_ms, convolution_ms, _is_left_to_cpu(name, session))
@@ -59,22 +60,6 @@ def device_label(name: str, device_id: int) -> str:
     driver = find_driver() if name in CUDA_PROVIDERS else None
     known = driver.devices[device_id] if driver is not None and device_id < len(driver.devices) else ''
     return f'device {device_id}' + (f' ({known})' if known else '')
-
-
-def convolution_model() -> bytes:
-    """Return a network with one convolution of 3x3 over 16 channels; input ``x`` float32 [1,16,64,64]."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    shape = [1, _CHANNELS, _SIDE, _SIDE]
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ('x', 'y')]
-    weights = np.cos(np.arange(_CHANNELS**2 * 9, dtype=np.float32)).reshape(_CHANNELS, _CHANNELS, 3, 3) / _CHANNELS
-    node = helper.make_node('Conv', ['x', 'weights'], ['y'], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-    graph = helper.make_graph(
-        [node], 'convolution', tensors[:1], tensors[1:], [numpy_helper.from_array(weights, 'weights')]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', _OPSET)], ir_version=8)
-    return bytes(model.SerializeToString())
 
 
 def _timed(name: str, session: Any, feeds: dict[str, Any]) -> tuple[Any, float]:

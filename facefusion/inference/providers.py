@@ -21,6 +21,7 @@ from facefusion.inference.devices import check_device_ids, lists_devices, visibi
 from facefusion.inference.engine_cache import COMPILING, engine_folder, remove_engines
 from facefusion.inference.libraries import loading_error, missing_library, remedy_for
 from facefusion.inference.options import ExecutionOptions
+from facefusion.inference.probe_models import CONVOLUTION_SHAPE, convolution_model, one_node_model
 from facefusion.inference.provider_settings import provider_settings
 from facefusion.shortage import raise_shortage, require_available
 
@@ -48,7 +49,7 @@ _PACKAGES = {
     'coreml': 'onnxruntime for macOS',
 }
 _ASSIGNMENT = 'session.record_ep_graph_assignment_info'
-_ONE_NODE_OPSET = 17
+_SHORT_CAUSE = 100
 # Memory for loading a model, as a multiple of the size of its file: the file is read, parsed and copied into a new
 # layout.
 _LOADING_FACTOR = 4
@@ -105,15 +106,20 @@ def resolve_providers(names: tuple[str, ...], device_id: int = 0, emit: Emit = s
 
 
 def probe_provider(name: str, device_id: int = 0) -> None:
-    """Create and run a one-node session on a provider; raises ProviderError when the provider does not work."""
+    """Run one node and a convolution on a provider; raises ProviderError when the provider does not work.
+
+    onnxruntime loads cuDNN at the first convolution, so one node alone does not show that it is there.
+    """
     import numpy as np
 
-    session = create_session(one_node_model(), (name,), device_id)
-    try:
-        session.run(None, {'x': np.zeros(1, np.float32)})
-    except Exception as error:  # onnxruntime raises unrelated types of its own
-        raise_shortage(error)
-        raise provider_failure(name, str(error).splitlines()[0]) from error
+    probes = ((one_node_model(), (1,)), (convolution_model(), CONVOLUTION_SHAPE))
+    for model, shape in probes:
+        session = create_session(model, (name,), device_id)
+        try:
+            session.run(None, {'x': np.zeros(shape, np.float32)})
+        except Exception as error:  # onnxruntime raises unrelated types of its own
+            raise_shortage(error)
+            raise provider_failure(name, str(error).splitlines()[0]) from error
 
 
 def create_session(
@@ -286,7 +292,8 @@ def provider_failure(name: str, cause: str) -> ProviderError:
     library = missing_library(cause)
     if name != 'cpu' and not library and (reason := loading_error(name)):
         library = missing_library(reason)
-        cause = f'{reason}; {cause}'
+        # The exceptions of onnxruntime repeat the reason in many words; a mismatch is a short fact of its own.
+        cause = f'{reason}; {cause}' if len(cause) < _SHORT_CAUSE else reason
     if library and remedy_for(library):
         hint = f'{remedy_for(library)}; or use --execution-providers cpu'
     note = visibility_note() if name in ('cuda', 'tensorrt') else ''
@@ -297,13 +304,3 @@ def provider_failure(name: str, cause: str) -> ProviderError:
         hint=hint,
         facts={'provider': name} | ({'library': library} if library else {}),
     )
-
-
-def one_node_model() -> bytes:
-    """Return a minimal model that negates its input ``x``, float32 [1]."""
-    from onnx import TensorProto, helper
-
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ('x', 'y')]
-    graph = helper.make_graph([helper.make_node('Neg', ['x'], ['y'])], 'probe', tensors[:1], tensors[1:])
-    opset = [helper.make_opsetid('', _ONE_NODE_OPSET)]
-    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())

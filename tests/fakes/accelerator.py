@@ -57,7 +57,8 @@ class Accelerator:
     ``lost_at`` is the number of the call (of all sessions, the first is 1) from which on the device is lost.
     ``full_at`` are the numbers of calls that find no memory on the device; ``full_above`` is the largest batch (first
     axis of the first input) that it holds. ``left_to_cpu`` is the number of nodes that the accelerator leaves to the
-    CPU. ``calls`` are the shapes of the first input of each call; ``sessions`` are the sessions created on it.
+    CPU, ``on_device`` of those that it runs. ``factor`` multiplies all outputs. ``calls`` are the shapes of the first
+    input of each call; ``sessions`` are the sessions created on it.
     """
 
     name: str = 'cuda'
@@ -69,6 +70,8 @@ class Accelerator:
     full_at: Sequence[int] = ()
     full_above: int | None = None
     left_to_cpu: int = 0
+    on_device: int = 10
+    factor: float = 1.0
     calls: list[tuple[int, ...]] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
     real: Any = onnxruntime.InferenceSession
@@ -88,8 +91,7 @@ class Accelerator:
         monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda *ignored, **named: None, raising=False)
         monkeypatch.setattr(onnxruntime, 'InferenceSession', self.create)
         if self.name in devices.CUDA_PROVIDERS:
-            names = tuple(f'Test Card {number}' for number in range(self.devices))
-            monkeypatch.setattr(devices, 'find_driver', lambda: devices.CudaDriver('13.0', names))
+            monkeypatch.setattr(devices, 'load_driver', lambda: FakeDriver(self.devices))
         if self.library_error:
             monkeypatch.setattr(provider_module, 'loading_error', lambda name: self.library_error)
         return self
@@ -135,6 +137,32 @@ class Accelerator:
             )
 
 
+class FakeDriver:
+    """The functions of the CUDA driver that the program calls, with cards named Test Card 0, 1 and so on."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return 0 if self._count else 100
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = 13010
+        return 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = self._count
+        return 0
+
+    def cuDeviceGet(self, device: Any, number: int) -> int:  # noqa: N802
+        device._obj.value = number
+        return 0
+
+    def cuDeviceGetName(self, name: Any, size: int, device: Any) -> int:  # noqa: N802
+        name.value = b'Test Card %d' % device.value
+        return 0
+
+
 class FakeSession:
     """A session on the accelerator; ``asked`` are the requested providers, ``options`` those of the accelerator."""
 
@@ -155,12 +183,13 @@ class FakeSession:
         return {**named, CPU: {}}
 
     def get_provider_graph_assignment_info(self) -> list[Any]:
-        nodes = {CPU: self._accelerator.left_to_cpu, self.asked[0]: 10}
+        nodes = {CPU: self._accelerator.left_to_cpu, self.asked[0]: self._accelerator.on_device}
         return [SimpleNamespace(ep_name=name, get_nodes=lambda n=count: ['node'] * n) for name, count in nodes.items()]
 
     def run(self, names: Any, feeds: dict[str, Any], options: Any = None) -> list[Any]:
         self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))
-        return list(self._session.run(names, feeds, options))
+        outputs = self._session.run(names, feeds, options)
+        return [output * output.dtype.type(self._accelerator.factor) for output in outputs]
 
     def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
         self._accelerator.count((), int(self.options.get('device_id', 0)))

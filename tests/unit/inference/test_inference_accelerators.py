@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes.accelerator import ENGINE, MISSING_LIBRARY, Accelerator
+from fakes.accelerator import ENGINE, MISSING_LIBRARY, Accelerator, FakeDriver
 from fakes.stand_ins import enhancer
 
 from facefusion.device_failure import as_device_failure
@@ -171,30 +171,12 @@ def test_device_numbers_without_effect_are_mentioned(messages):
 
 
 def test_the_driver_lists_its_devices(monkeypatch):
-    class Driver:
-        def cuInit(self, flags):  # noqa: N802
-            return 0
-
-        def cuDriverGetVersion(self, version):  # noqa: N802
-            version._obj.value = 13010
-            return 0
-
-        def cuDeviceGetCount(self, count):  # noqa: N802
-            count._obj.value = 2
-            return 0
-
-        def cuDeviceGet(self, device, number):  # noqa: N802
-            device._obj.value = number
-            return 0
-
-        def cuDeviceGetName(self, name, size, device):  # noqa: N802
-            name.value = b'Card %d' % device.value
-            return 0
-
-    monkeypatch.setattr(devices, 'load_driver', Driver)
-    assert devices.find_driver() == devices.CudaDriver('13.1', ('Card 0', 'Card 1'))
-    monkeypatch.setattr(Driver, 'cuInit', lambda self, flags: 100)
+    monkeypatch.setattr(devices, 'load_driver', lambda: FakeDriver(2))
+    assert devices.find_driver() == devices.CudaDriver('13.1', ('Test Card 0', 'Test Card 1'))
+    monkeypatch.setattr(devices, 'load_driver', lambda: FakeDriver(0))
     assert devices.find_driver() == devices.CudaDriver('13.1', ())
+    monkeypatch.setattr(devices, 'load_driver', lambda: None)
+    assert devices.find_driver() is None
 
 
 def test_nodes_left_to_the_cpu_are_counted(monkeypatch, network, messages):

@@ -10,13 +10,13 @@ import pytest
 from facefusion import shortage
 from facefusion.errors import ModelError, ProviderError, ResourceError
 from facefusion.inference import pool as pool_module
-from facefusion.inference import providers
 from facefusion.inference.pool import SessionPool
+from facefusion.inference.probe_models import one_node_model
 from facefusion.inference.providers import RUNTIME_NAMES, create_session, probe_provider, resolve_providers
 
 listed = set(onnxruntime.get_available_providers())
 missing = [name for name, runtime_name in RUNTIME_NAMES.items() if runtime_name not in listed]
-model = providers.one_node_model()
+model = one_node_model()
 
 
 def test_the_cpu_always_works():
