@@ -10,7 +10,7 @@ from facefusion.cli.invocation import Invocation
 from facefusion.doctor.findings import GROUPS as GROUPS
 from facefusion.doctor.findings import findings
 
-UNREAD = frozenset({'allow_cpu_fallback', 'cache_size', 'progress', 'system_memory_limit'})
+UNREAD = frozenset({'cache_size', 'progress', 'system_memory_limit'})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

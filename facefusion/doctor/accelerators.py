@@ -25,22 +25,29 @@ _PRODUCTS = {'CUDA': 'cuda', 'cuDNN': 'cuda', 'TensorRT': 'tensorrt'}
 def check_providers(options: ExecutionOptions) -> list[Finding]:
     """Run two small networks on every provider of the build and of the options.
 
-    A provider that the options do not name, and that 'auto' would not use, is only a warning if it fails.
+    A provider that the options do not name, and that 'auto' would not use, is only a warning if it fails; so is every
+    accelerator if the options permit the CPU in its place.
     """
     try:
         wanted, others = _wanted_and_other_providers(options)
     except (FaceFusionError, ImportError):
         return [attempt('providers', lambda: _broken_runtime(options))]
     device_id = options.execution_device_ids[0]
-    found = [attempt(f'provider {name}', partial(_try_provider, name, device_id)) for name in wanted]
-    for name in others:
+    found = []
+    for name in (*wanted, *others):
         finding = attempt(f'provider {name}', partial(_try_provider, name, device_id))
-        found.append(replace(finding, state='warn') if finding.state == 'fail' else finding)
+        is_required = name in wanted and (name == 'cpu' or not options.allow_cpu_fallback)
+        found.append(finding if is_required else _softened(finding))
     return found
 
 
 def check_devices(options: ExecutionOptions) -> Finding:
     """Check the device numbers of the options."""
+    finding = attempt('devices', partial(_check_devices, options))
+    return _softened(finding) if options.allow_cpu_fallback else finding
+
+
+def _check_devices(options: ExecutionOptions) -> Finding:
     from facefusion.inference.provider_trial import device_label
     from facefusion.inference.providers import providers_in_build
 
@@ -128,6 +135,10 @@ def _try_provider(name: str, device_id: int) -> Finding:
         fact = f'it opens {trial.device}, but leaves the convolution to the CPU ({times})'
         return Finding(f'provider {name}', 'warn', fact, 'use another execution provider')
     return Finding(f'provider {name}', 'ok', f'both networks ran on {trial.device}: {times}')
+
+
+def _softened(finding: Finding) -> Finding:
+    return replace(finding, state='warn') if finding.state == 'fail' else finding
 
 
 def _driver_version() -> str:

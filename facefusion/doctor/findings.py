@@ -33,7 +33,7 @@ def findings(workplace: Workplace) -> list[Finding]:
         attempt('telemetry', check_telemetry),
         # The providers come before their libraries, because they load those of the Python packages.
         *(tried := check_providers(options)),
-        attempt('devices', lambda: check_devices(options)),
+        check_devices(options),
         attempt('NVIDIA driver', check_driver),
         *check_libraries({finding.check for finding in tried if finding.state == 'fail'}),
         attempt('video encoders', check_encoders),

@@ -203,6 +203,15 @@ def test_only_requested_providers_are_failures(diagnose, monkeypatch):
     assert 'libcudnn.so.9' in finding['fact'] and 'install.py --device cuda' in finding['advice']
 
 
+def test_with_permission_for_the_cpu_accelerators_and_their_devices_are_warnings(diagnose, monkeypatch):
+    Accelerator(devices=1, mismatch=True).install(monkeypatch)
+    words = ('--execution-providers', 'cuda', '--execution-device-ids', '3')
+    code, found = diagnose(*words)
+    assert code == 1 and states(found['provider cuda']) == states(found['devices']) == ['fail']
+    code, found = diagnose(*words, '--allow-cpu-fallback')
+    assert code == 0 and states(found['provider cuda']) == states(found['devices']) == ['warn']
+
+
 def test_a_provider_that_leaves_the_convolution_to_the_cpu_is_a_warning(diagnose, monkeypatch):
     accelerator = Accelerator(left_to_cpu=1).install(monkeypatch)
     assert states(diagnose('--execution-providers', 'cuda')[1]['provider cuda']) == ['ok']

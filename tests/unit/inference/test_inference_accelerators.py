@@ -10,7 +10,7 @@ from fakes.stand_ins import enhancer
 from facefusion.device_failure import as_device_failure
 from facefusion.errors import ModelError, ProviderError
 from facefusion.failures import as_failure
-from facefusion.inference import devices, engine_cache
+from facefusion.inference import devices, engine_cache, providers
 from facefusion.inference.libraries import missing_library, remedy_for
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool, open_sessions
@@ -73,6 +73,15 @@ def test_a_provider_outside_of_the_build_is_named_with_its_package(monkeypatch):
         select_providers(options('openvino'))
     assert caught.value.exit_code == 7 and 'built without it' in caught.value.cause
     assert 'install onnxruntime-openvino' in caught.value.hint
+
+
+def test_two_builds_explain_a_provider_that_is_not_there(monkeypatch):
+    Accelerator(in_build=False).install(monkeypatch)
+    monkeypatch.setattr(providers, 'installed_builds', lambda: {'onnxruntime': '1.32.0', 'onnxruntime-gpu': '1.31.1'})
+    with pytest.raises(ProviderError) as caught:
+        select_providers(options('cuda'))
+    assert '2 builds of onnxruntime are installed' in caught.value.cause
+    assert 'uninstall -y onnxruntime onnxruntime-gpu' in caught.value.hint and 'install.py' in caught.value.hint
 
 
 def test_a_mismatch_names_the_missing_library(monkeypatch, network):
