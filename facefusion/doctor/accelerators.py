@@ -95,7 +95,10 @@ def check_libraries(failed: Collection[str]) -> Iterator[Finding]:
     ``failed`` are the names of the provider checks that failed: a library that one of them misses is a failure, too.
     """
     for product, provider in _PRODUCTS.items():
-        libraries = needed_libraries(product)
+        try:
+            libraries = needed_libraries(product)
+        except (FaceFusionError, ImportError):
+            return  # The finding of the providers has the reason.
         if not libraries:
             yield Finding(product, 'ok', 'not needed by the installed onnxruntime')
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -70,3 +71,7 @@ def test_an_emptied_package_is_reported_with_its_remedy(tmp_path):
     (tmp_path / 'onnxruntime' / '__init__.py').touch()
     done = subprocess.run([sys.executable, '-c', script], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.startswith('onnxruntime-broken run `python install.py`')
+    doctor = [sys.executable, str(ROOT / 'facefusion.py'), 'doctor', '--format', 'json']
+    done = subprocess.run(doctor, env=environ, capture_output=True, text=True, check=False)
+    found = {finding['check']: finding for finding in json.loads(done.stdout)['findings']}
+    assert done.returncode == 1 and 'is empty' in found['providers']['fact'] and 'memory' in found
