@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from facefusion.events import Emit, Message
 from facefusion.inference.cuda_libraries import needed_libraries
@@ -19,6 +21,8 @@ from facefusion.inference.devices import find_driver
 from facefusion.models.digests import file_sha256
 
 FOLDER = 'engines'
+# The words of the TensorRT provider of onnxruntime.
+_DAMAGED = 'could not deserialize engine'
 # Providers that compile a model, and can keep the result in a folder.
 COMPILING = ('tensorrt', 'migraphx', 'coreml')
 
@@ -53,6 +57,37 @@ def remove_engines(folder: Path, model: Path, cause: str, emit: Emit) -> bool:
     except OSError:
         return False
     return True
+
+
+class EngineSession:
+    """A session whose stored engine is read at its first call, because the shapes of its inputs are only then known.
+
+    If that engine is damaged, the session is created again by ``create``, which gets no stored engine, and the call is
+    repeated. Everything else is that of the session itself.
+    """
+
+    def __init__(self, session: Any, create: Callable[[str], Any]) -> None:
+        self._session = session
+        self._create = create
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, *arguments: Any, **named: Any) -> Any:
+        """Return the outputs of the session, as onnxruntime does."""
+        session = self._session
+        try:
+            return session.run(*arguments, **named)
+        except Exception as error:  # onnxruntime raises unrelated types of its own
+            if _DAMAGED not in str(error):
+                raise
+            cause = str(error).splitlines()[0]
+        with self._lock:
+            # Another thread may have created it already.
+            if self._session is session:
+                self._session = self._create(cause)
+        return self._session.run(*arguments, **named)
 
 
 def folder_name(model: Path, name: str, device_id: int, variant: str) -> str:

@@ -18,7 +18,7 @@ from facefusion.errors import ModelError, ProviderError
 from facefusion.events import Emit, Message, silent
 from facefusion.inference.builds import conflict_remedy, installed_builds
 from facefusion.inference.devices import check_device_ids, lists_devices, visibility_note
-from facefusion.inference.engine_cache import COMPILING, engine_folder, remove_engines
+from facefusion.inference.engine_cache import COMPILING, EngineSession, engine_folder, remove_engines
 from facefusion.inference.libraries import loading_error, missing_library, remedy_for
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.probe_models import CONVOLUTION_SHAPE, convolution_model, one_node_model
@@ -166,14 +166,18 @@ def _create_with_engines(
         return _create(model, names, device_id, threads, rules, None)
     variant = 'half' if rules.half_precision else 'full'
     folder = engine_folder(model, compiling, device_id, variant, rules.emit)
-    is_filled = folder is not None and any(folder.iterdir())
-    try:
+    if folder is None or not any(folder.iterdir()):
         return _create(model, names, device_id, threads, rules, folder)
+
+    def create_again(cause: str) -> Any:
+        is_empty = remove_engines(folder, model, cause, rules.emit)
+        return _create(model, names, device_id, threads, rules, folder if is_empty else None)
+
+    try:
+        return EngineSession(_create(model, names, device_id, threads, rules, folder), create_again)
     except ProviderError as error:
-        if folder is None or not is_filled:
-            raise
-        is_empty = remove_engines(folder, model, error.cause, rules.emit)
-    return _create(model, names, device_id, threads, rules, folder if is_empty else None)
+        cause = error.cause
+    return create_again(cause)
 
 
 def _create(

@@ -57,8 +57,10 @@ class Accelerator:
     ``lost_at`` is the number of the call (of all sessions, the first is 1) from which on the device is lost.
     ``full_at`` are the numbers of calls that find no memory on the device; ``full_above`` is the largest batch (first
     axis of the first input) that it holds. ``left_to_cpu`` is the number of nodes that the accelerator leaves to the
-    CPU, ``on_device`` of those that it runs. ``factor`` multiplies all outputs. ``calls`` are the shapes of the first
-    input of each call; ``sessions`` are the sessions created on it.
+    CPU, ``on_device`` of those that it runs.
+    ``factor`` multiplies all outputs. With ``reads_engine_late`` TensorRT reads its engine at each call, not when the
+    session is created. ``calls`` are the shapes of the first input of each call; ``sessions`` are the sessions created
+    on it.
     """
 
     name: str = 'cuda'
@@ -74,6 +76,7 @@ class Accelerator:
     factor: float = 1.0
     calls: list[tuple[int, ...]] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
+    reads_engine_late: bool = False
     real: Any = onnxruntime.InferenceSession
     lock: Any = field(default_factory=threading.Lock)
 
@@ -107,7 +110,8 @@ class Accelerator:
         device = int(options.get('device_id', 0))
         if device >= self.devices:
             raise RuntimeError(NO_SUCH_DEVICE.format(device=device))
-        self._use_engine(options)
+        if not self.reads_engine_late:
+            self.use_engine(options)
         session = FakeSession(self, self.real(model, sess_options, providers=[CPU], **named), names, options)
         self.sessions.append(session)
         return session
@@ -122,7 +126,7 @@ class Accelerator:
         if number in self.full_at or (self.full_above is not None and shape and shape[0] > self.full_above):
             raise RuntimeError(OUT_OF_MEMORY.format(size=1 << 28))
 
-    def _use_engine(self, options: dict[str, Any]) -> None:
+    def use_engine(self, options: dict[str, Any]) -> None:
         """Read or write the engine of TensorRT, as its provider does; a damaged one fails."""
         folder = options.get('trt_engine_cache_path')
         if self.name != 'tensorrt' or not folder or str(options.get('trt_engine_cache_enable')) not in ('True', '1'):
@@ -187,6 +191,8 @@ class FakeSession:
         return [SimpleNamespace(ep_name=name, get_nodes=lambda n=count: ['node'] * n) for name, count in nodes.items()]
 
     def run(self, names: Any, feeds: dict[str, Any], options: Any = None) -> list[Any]:
+        if self._accelerator.reads_engine_late:
+            self._accelerator.use_engine(self.options)
         self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))
         outputs = self._session.run(names, feeds, options)
         return [output * output.dtype.type(self._accelerator.factor) for output in outputs]

@@ -245,10 +245,11 @@ def test_engines_differ_by_model_device_precision_and_versions(monkeypatch, netw
     assert folder_of(network).name == name(), 'the folder of another version was kept'
 
 
-def test_a_damaged_engine_is_built_again_with_a_warning(monkeypatch, network, messages):
+@pytest.mark.parametrize('reads_late', [False, True])
+def test_a_damaged_engine_is_built_again_with_a_warning(monkeypatch, network, messages, reads_late):
     expected = run(create_session(network, ('cpu',), 0))
-    Accelerator('tensorrt').install(monkeypatch)
-    create_session(network, ('tensorrt',), 0)
+    Accelerator('tensorrt', reads_engine_late=reads_late).install(monkeypatch)
+    run(create_session(network, ('tensorrt',), 0))
     engine = folder_of(network) / 'fake.engine'
     engine.write_bytes(b'half an eng')
     session = create_session(network, ('tensorrt',), 0, 1, SessionRules(emit=messages.append))
