@@ -70,7 +70,7 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     voters = find_voters(store)
     emit(voters.message('check'))
     store.fetch(voters.models)
-    sessions = open_sessions(store, invocation.settings[ExecutionOptions])
+    sessions = open_sessions(store, invocation.settings[ExecutionOptions], emit=emit)
     scores = RunFolders(invocation.jobs_path(), None).content_scores()
     return prepare_screening(sessions, store, voters.models, scores, False, emit, flag)
 

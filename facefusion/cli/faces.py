@@ -159,7 +159,7 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
     models = [*detector_models(settings[FaceDetectorOptions]), *landmarker_models(settings[FaceLandmarkerOptions])]
     models += [recogniser, *voters.models, *_attributes(store)]
     store.fetch(models)
-    sessions = open_sessions(store, settings[ExecutionOptions])
+    sessions = open_sessions(store, settings[ExecutionOptions], emit=emit)
     temp = Path(work.temp_path) if work.temp_path else None
     folders = RunFolders(invocation.jobs_path(), temp, int(work.cache_size * 1e9))
     return SurveyTools(

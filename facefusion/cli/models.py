@@ -92,6 +92,8 @@ def run_models(arguments: argparse.Namespace, work: ModelsWork) -> int:
         entries = _listed(catalog, arguments.list_task, arguments.list_licence, arguments.list_all)
         return list_models(work.store, entries, as_json=arguments.list_format == 'json')
     if command == 'fetch':
+        from facefusion.models.catalog import packaged_models
+
         work.store.fetch(wanted_models(work, arguments.model_ids) or packaged_models(catalog))
         return 0
     if command == 'import':
@@ -100,13 +102,6 @@ def run_models(arguments: argparse.Namespace, work: ModelsWork) -> int:
         return _export(work, Path(arguments.export_path))
     named = [catalog.entry(model_id).id for model_id in arguments.model_ids]
     return verify_models(work.store, named or all_models(catalog))
-
-
-def packaged_models(catalog: Catalog) -> list[str]:
-    """Return the ids of the embedded set: the models that come from the package index."""
-    from facefusion.models.catalog import PackageSource
-
-    return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
 
 
 def all_models(catalog: Catalog) -> list[str]:

@@ -9,7 +9,9 @@ from functools import partial
 from facefusion.engines.messages import ChunkUnit, SegmentUnit, WorkerTask
 from facefusion.errors import InternalError
 from facefusion.events import Emit
+from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
+from facefusion.inference.providers import SessionRules
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool
 from facefusion.media.sources import open_frames
@@ -37,7 +39,8 @@ class WorkerUnits:
         self._emit = emit
         # The run has fetched and verified the models.
         self._store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
-        sessions = SessionPool(self._store, task.providers, task.device_id)
+        rules = SessionRules(task.settings[ExecutionOptions].allow_cpu_fallback, emit=emit)
+        sessions = SessionPool(self._store, task.providers, task.device_id, rules=rules)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))

@@ -17,7 +17,7 @@ class ExecutionOptions:
         'execution providers in order of preference; auto selects those that work on this machine',
         section='execution',
         is_list=True,
-        choices=('auto', 'cpu', 'cuda', 'tensorrt'),
+        choices=('auto', 'cpu', 'cuda', 'tensorrt', 'openvino', 'coreml', 'directml', 'rocm', 'migraphx', 'qnn'),
         stored='job',
     )
     execution_device_ids: tuple[int, ...] = option(
@@ -28,6 +28,13 @@ class ExecutionOptions:
         is_list=True,
         most_items=16,
         minimum=0,
+        stored='job',
+    )
+    allow_cpu_fallback: bool = option(
+        'flag',
+        False,
+        'use the CPU, with a warning, if an execution provider does not work',
+        section='execution',
         stored='job',
     )
     execution_thread_count: int | None = option(

@@ -221,7 +221,7 @@ def _run(
     """Run a plan whose models are present; return the report."""
     store, folders = environment.store, environment.folders
     profile = environment.profile
-    sessions = open_sessions(store, settings[ExecutionOptions], profile)
+    sessions = open_sessions(store, settings[ExecutionOptions], profile, emit)
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))

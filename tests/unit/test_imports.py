@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 # The parts in design.md section 3, from the lowest row up. A part may import only itself and parts of lower rows.
 ROWS = (
     ('version', 'errors', 'file_lock', 'limits', 'profiling', 'standard_streams'),
-    ('shortage',),
+    ('device_failure', 'shortage'),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings', 'work_lease'),
     ('models',),
@@ -32,7 +32,7 @@ ROWS = (
     ('engines', 'jobs'),
     ('steps',),
     ('services',),
-    ('benchmark',),
+    ('benchmark', 'doctor'),
     ('cli', 'gui'),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}

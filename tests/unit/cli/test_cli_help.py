@@ -15,7 +15,7 @@ from facefusion.options import describe
 
 ROOT = Path(__file__).resolve().parents[3]
 STORE = {'--jobs-path', '--progress', '--log-level'}
-DEVICES = {'--execution-providers', '--execution-device-ids'}
+DEVICES = {'--execution-providers', '--execution-device-ids', '--allow-cpu-fallback'}
 MODELS = {'--models-path', '--download-providers', '--offline'}
 QUEUE = {'--priority', '--retries', '--retry-delay', '--notify'}
 RUNS = {

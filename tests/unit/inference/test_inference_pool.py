@@ -34,7 +34,7 @@ def created(monkeypatch):
     """The list of created sessions."""
     sessions = []
 
-    def create(path, providers, device_id, threads):
+    def create(path, providers, device_id, threads, rules):
         sessions.append(SimpleNamespace(model=path.stem, providers=providers, device=device_id, threads=threads))
         return sessions[-1]
 
