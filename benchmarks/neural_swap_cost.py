@@ -110,12 +110,12 @@ def compare(folder: Path, source: Path, clip: Path, arguments: argparse.Namespac
     weights = folder / 'weights'
     sizes = {'root': str(ROOT), 'weights': str(weights), 'frames': arguments.frames}
     sizes |= {'width': arguments.width, 'height': arguments.height}
-    bare = measure([sys.executable, '-c', BARE.format(**sizes)])
-    sessions = measure([sys.executable, '-c', BARE.format(**sizes | {'frames': 1})])
+    bare = measure([sys.executable, '-c', BARE.format(**sizes)], folder)
+    sessions = measure([sys.executable, '-c', BARE.format(**sizes | {'frames': 1})], folder)
     command = [sys.executable, str(ROOT / 'facefusion.py'), 'headless-run', '-s', str(source), '-t', str(clip)]
     command += ['-o', str(folder / 'run.mp4'), '--face-swapper-model', 'inswapper_128', '--face-mask-types', 'box']
     command += ['--models-path', str(weights), '--jobs-path', str(folder / 'jobs'), '--progress', 'none', '--offline']
-    run = measure([*command, '--execution-thread-count', str(arguments.threads)])
+    run = measure([*command, '--execution-thread-count', str(arguments.threads)], folder)
     frames = arguments.frames
     return {
         'frames': frames,
