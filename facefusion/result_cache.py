@@ -47,7 +47,9 @@ class ResultCache:
                 self._results.popitem(last=False)
         return result
 
-    def clear(self) -> None:
-        """Drop all results."""
+    def clear(self) -> int:
+        """Drop all results; return their number."""
         with self._lock:
+            count = len(self._results)
             self._results.clear()
+        return count

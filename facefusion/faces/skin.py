@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from facefusion.events import silent
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, enlarge, shrink, smooth_step
 from facefusion.faces.coverage import CHROMA_FLOOR, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
@@ -28,8 +28,9 @@ from facefusion.faces.smooth import (
     smooth_lights_over_time,
     smooth_mean,
 )
-from facefusion.faces.topology import MeshTopology, load_topology, vertex_normals
+from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
+from facefusion.result_cache import ResultCache
 
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
@@ -292,10 +293,9 @@ def _smooth_traits(traits: Values) -> Values:
     return np.where(is_quick, smooth_mean(traits, QUICK_REACH), smooth_mean(traits, TRAIT_REACH))
 
 
-@cache
-def load_skin_meter() -> SkinMeter:
-    """Return the meter of the mesh's own topology, whose tables are computed once."""
-    return SkinMeter(load_topology())
+def make_skin_meter(topology: MeshTopology, cache: ResultCache) -> SkinMeter:
+    """Return the meter for the face mesh, whose tables are computed once for all users of ``cache``."""
+    return cache.get('skin meter', lambda emit: SkinMeter(topology), silent)
 
 
 SKIN = FaceMeasurement(
@@ -305,6 +305,6 @@ SKIN = FaceMeasurement(
         FaceValue('free', (TRAIT_SIZE, TRAIT_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
         FaceValue('traits', (TRAIT_COUNT,), 'float32', 'float32', TRAIT_REACH, _smooth_traits),
     ),
-    prepare=lambda tools: load_skin_meter(),
+    prepare=lambda tools: make_skin_meter(tools.topology, tools.cache),
     needs_mesh=True,
 )

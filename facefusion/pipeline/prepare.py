@@ -11,8 +11,8 @@ from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.point_analyser import make_analyser
-from facefusion.faces.skin import load_skin_meter
-from facefusion.faces.topology import load_topology
+from facefusion.faces.skin import make_skin_meter
+from facefusion.faces.topology import MeshTopology, load_topology
 from facefusion.media.voice import Voice
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
@@ -25,7 +25,6 @@ from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
 from facefusion.processors.registry import registrations
-from facefusion.processors.source_results import SourceResults
 from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
 from facefusion.voice.extraction import extract_voice, is_silent
 from facefusion.voice.options import BAND, VoiceExtractorOptions, extractor_of
@@ -56,22 +55,16 @@ class PreparedRun:
 
 
 def prepare_run(
-    context: RunContext,
-    work: WorkFolder | None,
-    screening: ContentScreening,
-    watermarks: Watermarks,
-    signer: Signer,
-    kept: SourceResults,
+    context: RunContext, work: WorkFolder | None, screening: ContentScreening, watermarks: Watermarks, signer: Signer
 ) -> PreparedRun:
     """Load the models, screen the sources, and prepare the processors.
 
-    ``kept`` has the results of earlier steps for the same sources.
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
     voices = extract_voices(context, work) if work is not None else ()
     faces = prepare_faces(context)
     with context.profile.span('content gate'):
-        _check_sources(context, screening, faces.analyser, kept)
+        _check_sources(context, screening, faces.analyser)
     run = PreparedRun(
         context=context,
         work=work,
@@ -80,7 +73,7 @@ def prepare_run(
         signer=signer,
         faces=faces,
         wanted=find_wanted(context, faces.analyser),
-        chain=prepare_processors(context, faces.analyser, voices, kept),
+        chain=prepare_processors(context, faces.analyser, voices),
         voices=voices,
     )
     # Frees the networks that only sources needed.
@@ -88,16 +81,14 @@ def prepare_run(
     return run
 
 
-def _check_sources(
-    context: RunContext, screening: ContentScreening, analyser: FaceFinder, kept: SourceResults
-) -> None:
+def _check_sources(context: RunContext, screening: ContentScreening, analyser: FaceFinder) -> None:
     """Raise ContentRefused for a refused source; a source that passed in an earlier step is not checked again."""
     sources = context.plan.sources
 
     def check(emit: Emit) -> None:
         screening.check_sources(sources, analyser, emit)
 
-    kept.get('content gate', sources, (), check, context.emit)
+    context.kept.get('content gate', sources, (), check, context.emit)
 
 
 def prepare_faces(context: RunContext) -> FaceTools:
@@ -111,13 +102,15 @@ def prepare_faces(context: RunContext) -> FaceTools:
             settings[FaceLandmarkerOptions],
             settings[FaceSelectorOptions],
         )
-    meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
+    meters = plan.measurements.prepare(MeterTools(_topology(context), context.sessions, context.kept.cache))
     return FaceTools(*profiled(analyser, meters, context.profile))
 
 
-def prepare_processors(
-    context: RunContext, analyser: FaceFinder, voices: Sequence[Voice], kept: SourceResults | None = None
-) -> Chain:
+def _topology(context: RunContext) -> MeshTopology:
+    return context.kept.cache.get('topology', lambda emit: load_topology(), context.emit)
+
+
+def prepare_processors(context: RunContext, analyser: FaceFinder, voices: Sequence[Voice]) -> Chain:
     """Return the processors, ready to process. Raises their errors, such as NoFaceError."""
     plan = context.plan
     # The frames of a clip are processed side by side, so their networks have one thread each.
@@ -126,14 +119,14 @@ def prepare_processors(
         settings=context.settings,
         sessions=context.sessions.at(threads),
         analyser=analyser,
-        meter=load_skin_meter() if plan.requirements.mesh else None,
+        meter=make_skin_meter(_topology(context), context.kept.cache) if plan.requirements.mesh else None,
         emit=context.emit,
         batch=plan.batch,
         voices=tuple(voices),
         flag=context.flag,
         threads=threads,
         cast=plan.cast,
-        kept=kept or SourceResults(),
+        kept=context.kept,
     )
     return prepare_chain(plan, tools, context.profile)
 

@@ -23,15 +23,16 @@ from facefusion.provenance.signer import Signing
 from facefusion.provenance.trust import local_folders
 from facefusion.result_cache import ResultCache
 
-# A prepared source takes up to 12 MB of memory.
-MOST_SOURCES = 8
+# A prepared source takes up to 11 MB of memory; each source has a second result, of the
+# content gate, and the tables of the face mesh are two results.
+MOST_RESULTS = 14
 
 
 class Kept:
     """The tools that the steps of a process share; one step runs at a time."""
 
     def __init__(self) -> None:
-        self.sources = ResultCache(MOST_SOURCES)
+        self.sources = ResultCache(MOST_RESULTS)
         self._signers = ResultCache(1)
         self._options: ExecutionOptions | None = None
         self._sessions: SessionPool | None = None
@@ -58,12 +59,18 @@ class Kept:
         key = options, datetime.now(UTC).date(), _certificate_stamps(options, environ, fallback)
         return self._signers.get(key, make, emit)
 
-    def free(self) -> None:
-        """Free all memory that no running step uses."""
-        self.sources.clear()
+    def step_ended(self) -> None:
+        """Free the sessions that do not live longer than a step."""
         if self._sessions is not None:
-            self._sessions.release_idle()
+            self._sessions.step_ended()
+
+    def free(self) -> bool:
+        """Free all memory that no running step uses; return whether there was any."""
+        freed = self.sources.clear()
+        if self._sessions is not None:
+            freed += self._sessions.release_idle()
         return_freed_memory()
+        return freed > 0
 
 
 def _certificate_stamps(

@@ -256,18 +256,17 @@ def _run(
         if folder is not None and digests is not None:
             plan = load_plan(folder.path, plan, digests)
             save_plan(folder.path, plan, digests)
-        context = RunContext(plan, settings, sessions, digests, emit, flag, profile)
+        results = _source_results(plan, settings, inputs, kept, sessions.providers)
+        context = RunContext(plan, settings, sessions, digests, emit, flag, profile, results)
         with profile.span('prepare'):
             signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
-            results = _source_results(plan, settings, inputs, kept, sessions.providers)
-            run = prepare_run(context, folder, screening, publishing.watermarks, signer, results)
+            run = prepare_run(context, folder, screening, publishing.watermarks, signer)
             check_sources_unchanged(plan.sources, stamps, inputs.sources, flag)
         flag.check()
         devices = settings[ExecutionOptions].execution_device_ids
         with running_engine(run, store, devices, publishing.mark) as engine:
             report = execute(run, engine)
     cache.trim()
-    sessions.step_ended()
     return report | ({'plan': digests.plan} if digests is not None else {})
 
 
