@@ -1,6 +1,7 @@
 """Measure the CPU time of a batch of pictures: of each picture beyond the first, and of the first one with the start.
 
-    .venv/bin/python benchmarks/picture_batch.py [--pictures 100] [--rounds 3] [--width 1152] [--height 896] [--face 250]
+    .venv/bin/python benchmarks/picture_batch.py [--pictures 100] [--rounds 3] [--width 1152]
+        [--height 896] [--face 250] [--trace FOLDER]
 
 Creates JPEG pictures with one face each (the example portrait, shifted and turned). Then runs ``batch-run`` with the
 embedded face swapper on the first picture and on all of them, alternately, each in a separate process and with a new

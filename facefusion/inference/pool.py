@@ -233,7 +233,7 @@ class SessionPool:
         self._table.free(is_freed)
 
     def stage_ended(self, later: Collection[str] = ()) -> None:
-        """Free what no later stage needs, with the strategy strict: models that are not in ``later`` or have no user."""
+        """With the strategy strict, free the sessions of models that are not in ``later`` and those without a user."""
         if self.uses_accelerator and self._device.lifetime.strategy == 'strict':
             self._table.free(lambda key, _: key.model_id not in later or key not in self._table.users)
 

@@ -14,8 +14,8 @@ from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageEr
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.inference.batches import batch_size
-from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.memory import Lifetime, check_video_memory
+from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
 from facefusion.media.info import VideoInfo
