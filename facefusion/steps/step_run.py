@@ -236,7 +236,7 @@ def _run(
     if sessions.uses_accelerator:
         sizes = {model_id: store.file_size(model_id) or 0 for model_id in plan.models}
         check_video_memory(Lifetime.of(settings[ExecutionOptions]), sizes)
-    sessions.step_started(plan.models)
+    sessions.step_started((*plan.models, AGE_MODEL))
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
     # The batch size depends on the device and may change the last bit of results, so the digest includes it.
     plan = replace(plan, batch=batch_size(sessions.providers))

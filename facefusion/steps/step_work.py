@@ -33,8 +33,10 @@ from facefusion.stopping import StopFlag
 class LocalStepWork:
     """A runner of steps with the models, devices and folders of this process; ``settings`` are the process's own."""
 
-    def __init__(self, settings: Settings, environment: StepEnvironment) -> None:
+    def __init__(self, settings: Settings, environment: StepEnvironment, *, shares: bool = True) -> None:
+        """``shares``: whether the steps share sessions, sources and signer (``Kept``)."""
         self._settings = settings
+        self._shares = shares
         self._kept = Kept()
         self._environment = environment._replace(kept=self._kept)
 
@@ -66,6 +68,8 @@ class LocalStepWork:
             return run_step(settings, self._environment, name, emit, flag)
         finally:
             self._kept.step_ended()
+            if not self._shares:
+                self._kept.free()
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Join the outputs of the steps in their order and sign the result; for images, publish the last output."""

@@ -130,3 +130,18 @@ def test_another_source_or_setting_is_prepared_again(batch, example_group, tmp_p
     cv2.imwrite(str(source), portrait)
     mirrored = run(work, 0, source)
     assert not np.array_equal(mirrored, other) and np.array_equal(mirrored, run(new_work(), 0, source))
+
+
+def test_steps_that_share_nothing_leave_nothing(tmp_path, monkeypatch):
+    environment, found = StepEnvironment(None, RunFolders(tmp_path, None), {}), []
+
+    def run_step(settings, environment, name, emit, flag):
+        environment.kept.sources.get('key', lambda emit: found.append(1), silent)
+        return {}
+
+    monkeypatch.setattr(step_work, 'run_step', run_step)
+    for shares, made in ((True, 1), (False, 3)):
+        work = LocalStepWork(DEFAULTS, environment, shares=shares)
+        for _ in range(2):
+            work.run('job', new_step({}), None, None, silent, StopFlag())
+        assert len(found) == made
