@@ -57,6 +57,8 @@ def create_session(model: Path | bytes, names: tuple[str, ...], device_id: int, 
     # CPU time in small models (peer-performance.md).
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # The plans of memory that onnxruntime keeps for each shape of an input cost 60 MB after 40 shapes, and save no time.
+    options.enable_mem_pattern = False
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     wanted: list[Any] = [
         RUNTIME_NAMES[name] if name == 'cpu' else (RUNTIME_NAMES[name], {'device_id': device_id}) for name in names
