@@ -66,6 +66,8 @@ UNREAD = frozenset(
         'face_selector_gender',
         'face_selector_age_start',
         'face_selector_age_end',
+        'video_memory_limit',
+        'video_memory_strategy',
     }
 )
 _SHOWN_DOUBTS = 10

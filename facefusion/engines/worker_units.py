@@ -9,6 +9,7 @@ from functools import partial
 from facefusion.engines.messages import ChunkUnit, SegmentUnit, WorkerTask
 from facefusion.errors import InternalError
 from facefusion.events import Emit
+from facefusion.inference.memory import Lifetime
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.inference.providers import SessionRules
@@ -39,8 +40,9 @@ class WorkerUnits:
         self._emit = emit
         # The run has fetched and verified the models.
         self._store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
-        rules = SessionRules(task.settings[ExecutionOptions].allow_cpu_fallback, emit=emit)
-        sessions = SessionPool(self._store, task.providers, task.device_id, rules=rules)
+        options = task.settings[ExecutionOptions]
+        rules, lifetime = SessionRules(options.allow_cpu_fallback, emit=emit), Lifetime.of(options)
+        sessions = SessionPool(self._store, task.providers, task.device_id, rules=rules, lifetime=lifetime)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))
@@ -69,6 +71,8 @@ class WorkerUnits:
 
     def _prepare_segments(self, video: VideoPlan, is_altered: bool) -> RenderUnits:
         task, watermarks = self._task, NO_WATERMARKS
+        # All chunks of the clip are analysed before its first segment is rendered.
+        self._context.sessions.stage_ended(task.plan.processor_models)
         if is_altered:
             watermarks = watermarks_of_run(task.plan, task.settings, task.mark, self._emit)
         voices = extract_voices(self._context, self._folder)

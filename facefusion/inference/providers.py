@@ -213,6 +213,8 @@ def _session_options(onnxruntime: Any, names: Sequence[str], threads: int) -> An
     # CPU time in small models (peer-performance.md).
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # onnxruntime would keep a plan of its memory for each shape of an input: 60 MB after 40 shapes, no time saved.
+    options.enable_mem_pattern = False
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     if names[0] != 'cpu':
         options.add_session_config_entry(_ASSIGNMENT, '1')

@@ -144,6 +144,11 @@ class Plan:
         return tuple(name for name in self.models if name in GATE_MODELS)
 
     @property
+    def processor_models(self) -> tuple[str, ...]:
+        """The models of the processors."""
+        return tuple(name for processor in self.processors for name in processor.models)
+
+    @property
     def requirements(self) -> Requirements:
         """The requirements of the chain."""
         return joined(processor.requirements for processor in self.processors)

@@ -105,8 +105,10 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
         else:
             will_change = link_image(run, work, report)
         watermarks = run.watermarks_if(will_change)
+        run.context.sessions.stage_ended(plan.processor_models)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _segments(run, video, work, watermarks))
+        run.context.sessions.stage_ended()
         done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:

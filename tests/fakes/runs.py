@@ -19,6 +19,7 @@ from facefusion.events import ChunkAnalysed, SegmentRendered, silent
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.measurement_types import Meters
 from facefusion.faces.options import FaceSelectorOptions
+from facefusion.inference.pool import SessionPool
 from facefusion.pipeline import plan as plans
 from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools
@@ -94,7 +95,7 @@ def make_run(
     """Build a run without networks."""
     plan = make_plan(settings, workers, segment_frames)
     digests = work.digests if work is not None else None
-    context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
+    context = RunContext(plan, settings, SessionPool(None, ('cpu',), 0), digests, emit, flag or StopFlag())
     chain = Chain(((processor or Brightener(), Requirements()),))
     return PreparedRun(
         context=context,

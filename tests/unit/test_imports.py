@@ -23,7 +23,7 @@ ROWS = (
     ('version', 'errors', 'file_lock', 'limits', 'profiling', 'standard_streams'),
     ('device_failure', 'shortage'),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
-    ('settings', 'work_lease'),
+    ('settings', 'work_lease', 'result_cache'),
     ('models',),
     ('media', 'inference'),
     ('faces', 'voice'),
