@@ -1,0 +1,155 @@
+"""An accelerator for tests: the CPU provider of onnxruntime behind another name, with failures on request.
+
+``Accelerator(...).install(monkeypatch)`` replaces the functions of the module onnxruntime that the program calls. The
+sessions compute on the CPU, so their outputs equal those of the CPU provider. The words of the failures are those of
+onnxruntime 1.31 for Linux.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+NAMES = {
+    'cuda': 'CUDAExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+    'rocm': 'ROCMExecutionProvider',
+    'migraphx': 'MIGraphXExecutionProvider',
+    'openvino': 'OpenVINOExecutionProvider',
+    'coreml': 'CoreMLExecutionProvider',
+    'directml': 'DmlExecutionProvider',
+    'qnn': 'QNNExecutionProvider',
+}
+CPU = 'CPUExecutionProvider'
+ENGINE = b'engine of the fake accelerator: '
+MISSING_LIBRARY = 'libcudnn.so.9: cannot open shared object file: No such file or directory'
+DEVICE_LOST = (
+    '[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. '
+    'CUDA failure 719: unspecified launch failure ; GPU={device} ; hostname=test ; expr=cudaStreamSynchronize(stream)'
+)
+OUT_OF_MEMORY = (
+    '[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. '
+    'bfc_arena.cc:376 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool) '
+    'Failed to allocate memory for requested buffer of size {size}'
+)
+NO_SUCH_DEVICE = (
+    '[ONNXRuntimeError] : 1 : FAIL : provider_bridge_ort.cc:1992 CUDA failure 101: invalid device ordinal ; '
+    'GPU={device} ; hostname=test ; expr=cudaSetDevice(info_.device_id)'
+)
+
+
+@dataclass(slots=True, eq=False)
+class Accelerator:
+    """A device with injected failures; ``install`` makes onnxruntime use it.
+
+    ``name`` is the name of the execution provider in the program. ``in_build`` False leaves it out of the providers of
+    the build. ``devices`` is the number of devices. ``mismatch`` makes sessions run on the CPU without an error, as
+    onnxruntime does for a library that is missing. ``log`` is its log line about that. ``lost_at`` is the number of the
+    call (of all sessions, the first is 1) from which on the device is lost. ``full_at`` are the numbers of calls that
+    find no memory on the device; ``full_above`` is the largest batch (first axis of the first input) that it holds.
+    ``left_to_cpu`` is the number of nodes that the accelerator leaves to the CPU. ``calls`` are the shapes of the first
+    input of each call; ``sessions`` are the sessions created on the accelerator.
+    """
+
+    name: str = 'cuda'
+    in_build: bool = True
+    devices: int = 1
+    mismatch: bool = False
+    log: str = ''
+    lost_at: int | None = None
+    full_at: Sequence[int] = ()
+    full_above: int | None = None
+    left_to_cpu: int = 0
+    calls: list[tuple[int, ...]] = field(default_factory=list)
+    sessions: list[FakeSession] = field(default_factory=list)
+    real: Any = onnxruntime.InferenceSession
+    lock: Any = field(default_factory=threading.Lock)
+
+    @property
+    def runtime_name(self) -> str:
+        """The name of the provider in onnxruntime."""
+        return NAMES[self.name]
+
+    def install(self, monkeypatch: Any) -> Accelerator:
+        """Replace the functions of onnxruntime until the end of the test."""
+        listed = [self.runtime_name] * self.in_build + [CPU]
+        if self.name == 'tensorrt' and self.in_build:
+            listed.insert(1, NAMES['cuda'])
+        monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: list(listed))
+        monkeypatch.setattr(onnxruntime, 'preload_dlls', lambda *ignored, **named: None, raising=False)
+        monkeypatch.setattr(onnxruntime, 'InferenceSession', self.create)
+        return self
+
+    def create(self, model: str | bytes, sess_options: Any = None, providers: Sequence[Any] = (), **named: Any) -> Any:
+        """Return a session, in place of ``onnxruntime.InferenceSession``."""
+        asked = [entry if isinstance(entry, tuple) else (entry, {}) for entry in providers]
+        names = [name for name, _ in asked]
+        known = {self.runtime_name, NAMES['cuda'] if self.name == 'tensorrt' else self.runtime_name}
+        if self.mismatch or known.isdisjoint(names):
+            return self.real(model, sess_options, providers=[CPU], **named)
+        options = dict(next(options for name, options in asked if name in known))
+        device = int(options.get('device_id', 0))
+        if device >= self.devices:
+            raise RuntimeError(NO_SUCH_DEVICE.format(device=device))
+        self._use_engine(options)
+        session = FakeSession(self, self.real(model, sess_options, providers=[CPU], **named), names, options)
+        self.sessions.append(session)
+        return session
+
+    def count(self, shape: tuple[int, ...], device: int) -> None:
+        """Count a call, or raise the failure that is injected for it."""
+        with self.lock:
+            self.calls.append(shape)
+            number = len(self.calls)
+        if self.lost_at is not None and number >= self.lost_at:
+            raise RuntimeError(DEVICE_LOST.format(device=device))
+        if number in self.full_at or (self.full_above is not None and shape and shape[0] > self.full_above):
+            raise RuntimeError(OUT_OF_MEMORY.format(size=1 << 28))
+
+    def _use_engine(self, options: dict[str, Any]) -> None:
+        """Read or write the engine of TensorRT, as its provider does; a damaged one fails."""
+        folder = options.get('trt_engine_cache_path')
+        if self.name != 'tensorrt' or not folder or str(options.get('trt_engine_cache_enable')) not in ('True', '1'):
+            return
+        engine = Path(folder) / 'fake.engine'
+        if not engine.exists():
+            engine.write_bytes(ENGINE + str(sorted(options.items())).encode())
+        elif not engine.read_bytes().startswith(ENGINE):
+            raise RuntimeError(
+                '[ONNXRuntimeError] : 11 : EP_FAIL : TensorRT EP could not deserialize engine from cache: '
+                + str(engine)
+            )
+
+
+class FakeSession:
+    """A session on the accelerator; ``asked`` are the requested providers, ``options`` those of the accelerator."""
+
+    def __init__(self, accelerator: Accelerator, session: Any, asked: Sequence[str], options: dict[str, Any]) -> None:
+        self._accelerator = accelerator
+        self._session = session
+        self.asked = list(asked)
+        self.options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def get_providers(self) -> list[str]:
+        named = [name for name in self.asked if name != CPU]
+        return [*named, CPU]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        named = {name: {key: str(value) for key, value in self.options.items()} for name in self.asked if name != CPU}
+        return {**named, CPU: {}}
+
+    def run(self, names: Any, feeds: dict[str, Any], options: Any = None) -> list[Any]:
+        self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))
+        return list(self._session.run(names, feeds, options))
+
+    def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
+        self._accelerator.count((), int(self.options.get('device_id', 0)))
+        self._session.run_with_iobinding(binding, options)
