@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from facefusion.faces.smooth import (
     smooth_lights_over_time,
     smooth_mean,
 )
-from facefusion.faces.topology import MeshTopology, vertex_normals
+from facefusion.faces.topology import MeshTopology, load_topology, vertex_normals
 from facefusion.media.frame import Frame
 
 ATLAS_SIZE = 128
@@ -291,6 +292,12 @@ def _smooth_traits(traits: Values) -> Values:
     return np.where(is_quick, smooth_mean(traits, QUICK_REACH), smooth_mean(traits, TRAIT_REACH))
 
 
+@cache
+def load_skin_meter() -> SkinMeter:
+    """Return the meter of the mesh's own topology, whose tables are computed once."""
+    return SkinMeter(load_topology())
+
+
 SKIN = FaceMeasurement(
     'skin',
     (
@@ -298,6 +305,6 @@ SKIN = FaceMeasurement(
         FaceValue('free', (TRAIT_SIZE, TRAIT_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
         FaceValue('traits', (TRAIT_COUNT,), 'float32', 'float32', TRAIT_REACH, _smooth_traits),
     ),
-    prepare=lambda tools: SkinMeter(tools.topology),
+    prepare=lambda tools: load_skin_meter(),
     needs_mesh=True,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ class MeshTopology:
         return np.stack([texels[[33, 133]].mean(0), texels[[263, 362]].mean(0)]), texels[[133, 362], 0]
 
 
+@cache
 def load_topology() -> MeshTopology:
     """Read the tables of the package."""
     tables = json.loads((Path(__file__).parent / 'mesh_tables.json').read_text(encoding='utf-8'))

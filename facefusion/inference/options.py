@@ -51,9 +51,18 @@ class ExecutionOptions:
     video_memory_strategy: str = option(
         'text',
         'strict',
-        'how long models remain in the memory of the device',
+        'how long models remain in the memory of an accelerator: strict until their stage has ended, moderate until '
+        'their step has ended, tolerant for all steps of the process',
         section='memory',
         choices=('strict', 'moderate', 'tolerant'),
         stored='job',
-        no_effect='each run loads its models once and frees them at its end',
+    )
+    video_memory_limit: float = option(
+        'float',
+        0.0,
+        'GB of memory for the models on an accelerator; 0 means no limit',
+        section='memory',
+        minimum=0.0,
+        maximum=1024.0,
+        stored='job',
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facefusion.events import Message
+from facefusion.events import Emit, Message
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.point_analyser import make_analyser
-from facefusion.faces.skin import SkinMeter
+from facefusion.faces.skin import load_skin_meter
 from facefusion.faces.topology import load_topology
 from facefusion.media.voice import Voice
 from facefusion.pipeline.analyse import FaceTools
@@ -25,6 +25,7 @@ from facefusion.pipeline.signing import Signer
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.processors.processor import ProcessorTools
 from facefusion.processors.registry import registrations
+from facefusion.processors.source_results import SourceResults
 from facefusion.provenance.watermarking import NO_WATERMARKS, Watermarks
 from facefusion.voice.extraction import extract_voice, is_silent
 from facefusion.voice.options import BAND, VoiceExtractorOptions, extractor_of
@@ -55,17 +56,23 @@ class PreparedRun:
 
 
 def prepare_run(
-    context: RunContext, work: WorkFolder | None, screening: ContentScreening, watermarks: Watermarks, signer: Signer
+    context: RunContext,
+    work: WorkFolder | None,
+    screening: ContentScreening,
+    watermarks: Watermarks,
+    signer: Signer,
+    kept: SourceResults,
 ) -> PreparedRun:
     """Load the models, screen the sources, and prepare the processors.
 
+    ``kept`` has the results of earlier steps for the same sources.
     Raises ModelError, ProviderError, ContentRefused, NoFaceError, MediaError.
     """
     voices = extract_voices(context, work) if work is not None else ()
     faces = prepare_faces(context)
     with context.profile.span('content gate'):
-        screening.check_sources(context.plan.sources, faces.analyser, context.emit)
-    return PreparedRun(
+        _check_sources(context, screening, faces.analyser, kept)
+    run = PreparedRun(
         context=context,
         work=work,
         screening=screening,
@@ -73,9 +80,24 @@ def prepare_run(
         signer=signer,
         faces=faces,
         wanted=find_wanted(context, faces.analyser),
-        chain=prepare_processors(context, faces.analyser, voices),
+        chain=prepare_processors(context, faces.analyser, voices, kept),
         voices=voices,
     )
+    # Frees the networks that only sources needed.
+    context.sessions.stage_ended(context.plan.models)
+    return run
+
+
+def _check_sources(
+    context: RunContext, screening: ContentScreening, analyser: FaceFinder, kept: SourceResults
+) -> None:
+    """Raise ContentRefused for a refused source; a source that passed in an earlier step is not checked again."""
+    sources = context.plan.sources
+
+    def check(emit: Emit) -> None:
+        screening.check_sources(sources, analyser, emit)
+
+    kept.get('content gate', sources, (), check, context.emit)
 
 
 def prepare_faces(context: RunContext) -> FaceTools:
@@ -93,20 +115,25 @@ def prepare_faces(context: RunContext) -> FaceTools:
     return FaceTools(*profiled(analyser, meters, context.profile))
 
 
-def prepare_processors(context: RunContext, analyser: FaceFinder, voices: Sequence[Voice]) -> Chain:
+def prepare_processors(
+    context: RunContext, analyser: FaceFinder, voices: Sequence[Voice], kept: SourceResults | None = None
+) -> Chain:
     """Return the processors, ready to process. Raises their errors, such as NoFaceError."""
     plan = context.plan
+    # The frames of a clip are processed side by side, so their networks have one thread each.
+    threads = plan.workers if plan.video is None else 1
     tools = ProcessorTools(
         settings=context.settings,
-        sessions=context.sessions,
+        sessions=context.sessions.at(threads),
         analyser=analyser,
-        meter=SkinMeter(load_topology()) if plan.requirements.mesh else None,
+        meter=load_skin_meter() if plan.requirements.mesh else None,
         emit=context.emit,
         batch=plan.batch,
         voices=tuple(voices),
         flag=context.flag,
-        threads=plan.workers if plan.video is None else 1,
+        threads=threads,
         cast=plan.cast,
+        kept=kept or SourceResults(),
     )
     return prepare_chain(plan, tools, context.profile)
 

@@ -15,6 +15,7 @@ from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 from facefusion.media.voice import Voice
 from facefusion.processors.cast import NO_CAST, Cast
+from facefusion.processors.source_results import SourceResults
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -59,7 +60,7 @@ class ProcessorTools:
     person. ``voices`` are those of ``cast.voices``, extracted, if a processor requires them; ``FrameTask.seconds`` is
     the position in each. ``flag`` is for processors that need minutes per frame; all others are stopped between frames.
     ``threads`` is the number of threads that a network may use: 1 for a clip, whose frames are processed by several
-    workers.
+    workers. ``kept`` has the results of earlier steps for the same sources.
     """
 
     settings: Settings
@@ -72,3 +73,4 @@ class ProcessorTools:
     flag: StopFlag = field(default_factory=StopFlag)
     threads: int = 1
     cast: Cast = NO_CAST
+    kept: SourceResults = field(default_factory=SourceResults)

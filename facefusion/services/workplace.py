@@ -120,6 +120,7 @@ class Workplace:
         from facefusion.jobs.notify import Notifier
         from facefusion.jobs.runner import JobRunner
         from facefusion.jobs.worker import Worker
+        from facefusion.steps.kept import Kept
         from facefusion.steps.step_run import RunFolders, StepEnvironment
         from facefusion.steps.step_work import LocalStepWork
 
@@ -132,7 +133,7 @@ class Workplace:
             opened.callback(notifier.close)
             if profile is None:
                 profile = opened.enter_context(profile_file(self.settings[ProfileOptions].profile, emit))
-            environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, models, profile)
+            environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, models, profile, Kept())
             runner = JobRunner(store, LocalStepWork(self.settings, environment), timeout, emit, on_step)
             yield Worker(store, runner, notifier, timeout, emit, flag)
 
