@@ -38,6 +38,7 @@ class WorkerUnits:
         # The run has fetched and verified the models.
         self._store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
         sessions = SessionPool(self._store, task.providers, task.device_id)
+        sessions.ladder.begin(emit)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))
@@ -71,6 +72,7 @@ class WorkerUnits:
         voices = extract_voices(self._context, self._folder)
         chain = prepare_processors(self._context, self._face_tools().analyser, voices)
         units = render_units(task.plan, video, chain, watermarks, self._folder, self._flag)
+        units = replace(units, ladder=self._context.sessions.ladder)
         return units.reading_with(open_frames(task.plan.target, 1, self._flag), 1)
 
     def _face_tools(self) -> FaceTools:

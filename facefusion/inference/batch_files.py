@@ -67,8 +67,8 @@ def batch_file(model: Path, emit: Emit = silent) -> BatchFile:
     try:
         folder.mkdir(exist_ok=True)
         if data:
-            _write(copy, data)
-        _write(record, json.dumps(asdict(verdict)).encode('ascii'))
+            write_file(copy, data)
+        write_file(record, json.dumps(asdict(verdict)).encode('ascii'))
         _remove_other_versions(folder, digest)
     except OSError as error:
         if verdict.state == 'rewritten':
@@ -130,7 +130,7 @@ def _stored(record: Path, copy: Path) -> Verdict | None:
     return None
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Write a file that exists only when it is complete; several processes may write it at once."""
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:

@@ -128,7 +128,7 @@ def prepare_processors(
         analyser=analyser,
         meter=load_skin_meter() if plan.requirements.mesh else None,
         emit=context.emit,
-        batch=plan.batch,
+        batches=plan.batches,
         voices=tuple(voices),
         flag=context.flag,
         threads=threads,

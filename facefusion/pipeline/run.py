@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -211,7 +212,8 @@ def _report_damage(run: PreparedRun, report: FaceReport) -> None:
 
 def _segments(run: PreparedRun, video: VideoPlan, work: WorkFolder, watermarks: Watermarks) -> RenderUnits:
     context = run.context
-    return render_units(context.plan, video, run.chain, watermarks, work, context.flag, context.profile)
+    units = render_units(context.plan, video, run.chain, watermarks, work, context.flag, context.profile)
+    return replace(units, ladder=context.sessions.ladder)
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:

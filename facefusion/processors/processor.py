@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Protocol
 
 from facefusion.events import Emit
@@ -56,7 +57,8 @@ class Processor(Protocol):
 class ProcessorTools:
     """The arguments of ``prepare``, which is called once per run.
 
-    ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``cast`` has the sources by
+    ``batches`` has the number of crops in one call by model, and ``batch`` that of other networks (see
+    ``inference.batches``). ``cast`` has the sources by
     person. ``voices`` are those of ``cast.voices``, extracted, if a processor requires them; ``FrameTask.seconds`` is
     the position in each. ``flag`` is for processors that need minutes per frame; all others are stopped between frames.
     ``threads`` is the number of threads that a network may use: 1 for a clip, whose frames are processed by several
@@ -74,3 +76,8 @@ class ProcessorTools:
     threads: int = 1
     cast: Cast = NO_CAST
     kept: SourceResults = field(default_factory=SourceResults)
+    batches: Mapping[str, int] = MappingProxyType({})
+
+    def batch_of(self, model_id: str) -> int:
+        """Return the number of crops in one call of the network of a model."""
+        return self.batches.get(model_id, self.batch)

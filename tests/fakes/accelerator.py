@@ -150,6 +150,19 @@ class FakeSession:
         self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))
         return list(self._session.run(names, feeds, options))
 
-    def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
-        self._accelerator.count((), int(self.options.get('device_id', 0)))
+    def io_binding(self) -> Binding:
+        return Binding(self._session)
+
+    def run_with_iobinding(self, binding: Binding, options: Any = None) -> None:
+        self._accelerator.count(binding.shape, int(self.options.get('device_id', 0)))
         self._session.run_with_iobinding(binding, options)
+
+
+class Binding(onnxruntime.IOBinding):
+    """Buffers of a call; ``shape`` is that of the first bound input."""
+
+    shape: tuple[int, ...] = ()
+
+    def bind_ortvalue_input(self, name: str, ortvalue: Any) -> None:
+        self.shape = self.shape or tuple(ortvalue.shape())
+        super().bind_ortvalue_input(name, ortvalue)
