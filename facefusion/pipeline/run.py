@@ -226,7 +226,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     manifest = work.find_intact(key, clip, flag)
     if manifest is None:
         segments = _rendered(run, engine, units)
-        facts = [SegmentFacts(**entry.facts) for _, entry in segments]
+        facts = [SegmentFacts(*(entry.facts[name] for name in SegmentFacts._fields)) for _, entry in segments]
         with work.verifying(segments, flag) as opener:
             parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
             joining = Joining(*parts, video.extras, max(each.delay for each in facts), opener)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Protocol
 
 from facefusion.events import Emit
@@ -76,7 +75,7 @@ class ProcessorTools:
     threads: int = 1
     cast: Cast = NO_CAST
     kept: SourceResults = field(default_factory=SourceResults)
-    batches: Mapping[str, int] = MappingProxyType({})
+    batches: Mapping[str, int] = field(default_factory=dict)
 
     def batch_of(self, model_id: str) -> int:
         """Return the number of crops in one call of the network of a model."""
