@@ -132,14 +132,14 @@ class Check:
         raw = create_session(self._path(model), self.providers, 0)
         inputs = {each.name: np.zeros([1, *each.shape[1:]], np.float32) for each in raw.get_inputs()}
         bare = self._speed(lambda: raw.run(None, inputs), 1)
-        del raw
         session, speeds, reference = pool.batched(model), {}, None
         random = np.random.default_rng(1)
         crops = {name: random.random((max(BATCHES), *v.shape[1:])).astype(np.float32) for name, v in inputs.items()}
         differences = {}
         for batch in BATCHES if self.device != 'cpu' else (1,):
             part = {name: value[:batch] for name, value in crops.items()}
-            speeds[batch] = round(self._speed(lambda part=part, batch=batch: run_batched(session, part, batch), batch), 2)
+            speed = self._speed(lambda part=part, batch=batch: run_batched(session, part, batch), batch)
+            speeds[batch] = round(speed, 2)
             output = run_batched(session, crops, batch)[0]
             reference = output if reference is None else reference
             differences[batch] = float(np.abs(output - reference).max())
@@ -166,7 +166,10 @@ class Check:
             for frames in self.clips:
                 busy.clear()
                 seconds[frames] = self._headless_run(frames, processors, provider or self.device)
-        result = {'seconds': {str(k): round(v, 2) for k, v in seconds.items()}, 'frames_per_second': self._rate(seconds)}
+        result = {
+            'seconds': {str(k): round(v, 2) for k, v in seconds.items()},
+            'frames_per_second': self._rate(seconds),
+        }
         result['gpu_busy'] = busy.share()
         result |= self._bounds(processors)
         known = [result[name] for name in ('loop_bound', 'network_bound') if result[name]]
@@ -311,7 +314,7 @@ def main() -> None:
                 continue
             try:
                 check.results[title] = part()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 failed = True
                 check.results[title] = {'failed': f'{type(error).__name__}: {error}'}
             record['seconds'][title] = round(time.monotonic() - began, 1)

@@ -56,7 +56,7 @@ def check_batches(alone: Any, together: Any) -> None:
     inputs, batched = random_inputs(together, CROPS)
     try:
         outputs = together.run(None, inputs)
-    except Exception as error:  # onnxruntime raises unrelated types of its own
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises unrelated types of its own
         raise FixedBatchError(f'a call with {CROPS} crops fails: {str(error).splitlines()[0]}') from None
     for crop in range(CROPS):
         single = {name: value[crop : crop + 1] if name in batched else value for name, value in inputs.items()}

@@ -115,7 +115,7 @@ def _rewritten(model: Path) -> bytes:
         return bytes(free_batch(onnx.load(model)).SerializeToString())
     except FixedBatchError:
         raise
-    except Exception as error:  # onnx raises unrelated types of its own
+    except Exception as error:  # noqa: BLE001 - onnx raises unrelated types of its own
         raise_shortage(error)
         raise FixedBatchError(f'it cannot be rewritten: {str(error).splitlines()[0]}') from None
 

@@ -48,7 +48,7 @@ class _Rewriting:
         try:
             # Data propagation is not needed, only the ranks and sizes of tensors.
             self.model = onnx.shape_inference.infer_shapes(model)
-        except Exception as error:  # onnx raises unrelated types of its own
+        except Exception as error:  # noqa: BLE001 - onnx raises unrelated types of its own
             raise FixedBatchError(f'the shapes of its tensors cannot be inferred: {error}') from None
         self.graph = self.model.graph
         self.shapes = {value.name: _shape(value) for value in self._values()}
@@ -190,7 +190,7 @@ class _Rewriting:
         return f'batches.{self.added}'
 
     @staticmethod
-    def _node(kind: str, inputs: list[str], output: str, **attributes: int) -> Any:
+    def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
         from onnx import helper
 
         return helper.make_node(kind, inputs, [output], name=output, **attributes)

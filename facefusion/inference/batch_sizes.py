@@ -107,7 +107,8 @@ def probe_size(
 ) -> tuple[int, dict[int, float]]:
     """Return the best number of crops per call, and the crops per second of each measured size.
 
-    ``session`` is a DeviceSession. ``inputs_of`` returns the inputs for a number of crops. Raises the errors of a call of one crop.
+    ``session`` is a DeviceSession. ``inputs_of`` returns the inputs for a number of crops. Raises the errors of a
+    call of one crop.
     """
     started, best, speeds = clock(), 1, dict[int, float]()
     size = 1
@@ -138,7 +139,9 @@ def _seconds_per_call(run: Callable[..., Any], inputs: Any, clock: Callable[[], 
 def _store(weights: Path, size: BatchSize, emit: Emit) -> None:
     """Add a size to the cache; without a writable folder the next run measures again."""
     others = [each for each in cached_sizes(weights) if each.key != size.key]
-    record = {'sizes': [{'key': list(each.key), 'crops': each.crops, 'speeds': each.speeds} for each in (*others, size)]}
+    record = {
+        'sizes': [{'key': list(each.key), 'crops': each.crops, 'speeds': each.speeds} for each in (*others, size)]
+    }
     path = weights / FOLDER / _SIZES_FILE
     try:
         path.parent.mkdir(exist_ok=True)

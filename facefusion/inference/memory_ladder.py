@@ -1,4 +1,4 @@
-"""When the memory of an accelerator runs out: smaller calls, then fewer sessions, then one call at a time, then an error.
+"""When the memory of an accelerator runs out: smaller calls, fewer sessions, one call at a time, and then an error.
 
 A step down lasts until the end of the run, so that a network is not driven into the same failure at every call. Each
 is reported as a warning and listed in the manifests of the segments rendered after it.

@@ -28,8 +28,8 @@ from facefusion.faces.options import (
     detector_models,
     landmarker_models,
 )
-from facefusion.inference.runtime import onnxruntime
 from facefusion.inference.options import ExecutionOptions
+from facefusion.inference.runtime import onnxruntime
 from facefusion.media.file_stamp import LEAVE_ALONE, FileStamp, check_unchanged
 from facefusion.media.info import MediaInfo
 from facefusion.models.digests import file_sha256

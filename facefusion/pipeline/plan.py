@@ -103,10 +103,10 @@ class Plan:
 
     ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once,
     ``processes`` the number of processes that share them. They depend on the machine, and none changes a pixel.
-    ``processed_size`` is the width and height after the processors,
-    ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor,
-    ``batches`` that of crops per call of the network of a model, if it is not 1. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose
-    audio the processors use and whose mix the output contains; an image target is shown for the duration of the longest
+    ``processed_size`` is the width and height after the processors, ``written_size`` that of the output. ``batch`` is
+    the number of frames per call of a processor, ``batches`` that of crops per call of the network of a model, if it is
+    not 1. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose audio the
+    processors use and whose mix the output contains; an image target is shown for the duration of the longest
     one. ``cast`` has the sources of each person. ``selecting`` are the names of the measurements that the face selector
     reads.
     """

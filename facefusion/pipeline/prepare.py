@@ -88,9 +88,7 @@ def prepare_run(
     return run
 
 
-def _check_sources(
-    context: RunContext, screening: ContentScreening, analyser: FaceFinder, kept: SourceResults
-) -> None:
+def _check_sources(context: RunContext, screening: ContentScreening, analyser: FaceFinder, kept: SourceResults) -> None:
     """Raise ContentRefused for a refused source; a source that passed in an earlier step is not checked again."""
     sources = context.plan.sources
 

@@ -25,9 +25,7 @@ class SourceResults:
     digests: Mapping[Path, str] = field(default_factory=dict)
     finding: Hashable = ()
 
-    def get(
-        self, name: str, files: Sequence[Path], others: Hashable, make: Callable[[Emit], T], emit: Emit
-    ) -> T:
+    def get(self, name: str, files: Sequence[Path], others: Hashable, make: Callable[[Emit], T], emit: Emit) -> T:
         """Return the result ``name`` of these sources, from an earlier step or from ``make``.
 
         ``others`` is everything else that decides the result and the messages about it. The result must be immutable,
