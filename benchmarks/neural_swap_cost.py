@@ -44,7 +44,9 @@ def write_inswapper(path: Path, width: int = 1024) -> None:
     layers.conv(name, width // 8, 3, 7)
     last = layers.nodes[-1].output[0]
     layers.nodes.append(helper.make_node('ReduceMean', ['source'], ['mean'], axes=[1], keepdims=1))
-    layers.nodes.append(helper.make_node('Add', [last, 'mean'], ['sum']))
+    layers.weights.append(numpy_helper.from_array(np.array([-1, 1, 1, 1], np.int64), 'corner'))
+    layers.nodes.append(helper.make_node('Reshape', ['mean', 'corner'], ['offset']))
+    layers.nodes.append(helper.make_node('Add', [last, 'offset'], ['sum']))
     layers.nodes.append(helper.make_node('Sigmoid', ['sum'], ['output']))
     layers.weights.append(numpy_helper.from_array(np.eye(512, dtype=np.float32), 'emap'))
     inputs = [('target', [1, 3, 128, 128]), ('source', [1, 512])]

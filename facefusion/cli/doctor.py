@@ -28,7 +28,7 @@ from facefusion.shortage import as_shortage
 from facefusion.version import VERSION
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, WorkOptions, StoreOptions, ConsoleOptions)
-UNREAD = frozenset({'cache_size', 'progress', 'system_memory_limit'})
+UNREAD = frozenset({'cache_size', 'execution_batch_size', 'progress', 'system_memory_limit'})
 
 RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
 LIBRARIES = ('av', 'msgspec', 'numpy', 'onnx', 'opencv-python-headless', 'pillow', 'requests', 'tflite', 'tqdm')

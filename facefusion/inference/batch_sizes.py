@@ -83,7 +83,7 @@ def batch_sizes(
         size = asked or _known_size(pool, model_id, session, device, emit)
         if size > 1:
             sizes[model_id] = size
-        emit(Message('debug', 'plan', f'{model_id} gets {size} crops per call'))
+        emit(Message('debug', 'plan', f'{model_id}: crops per call: {size}'))
     return sizes
 
 
