@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from facefusion.pipeline.content_screening import ContentScreening
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
-UNREAD = frozenset({'execution_engine', 'execution_thread_count', 'video_memory_limit', 'video_memory_strategy'})
+UNREAD = frozenset(
+    (
+        *('execution_batch_size', 'execution_engine', 'execution_thread_count'),
+        *('video_memory_limit', 'video_memory_strategy'),
+    )
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

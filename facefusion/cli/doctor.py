@@ -10,7 +10,12 @@ from facefusion.cli.invocation import Invocation
 from facefusion.doctor.findings import GROUPS as GROUPS
 from facefusion.doctor.findings import findings
 
-UNREAD = frozenset({'cache_size', 'progress', 'system_memory_limit', 'video_memory_limit', 'video_memory_strategy'})
+UNREAD = frozenset(
+    (
+        *('cache_size', 'execution_batch_size', 'progress', 'system_memory_limit'),
+        *('video_memory_limit', 'video_memory_strategy'),
+    )
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -60,6 +60,7 @@ GROUPS: tuple[type, ...] = (
 # The command lists all people, whom a run would select among. It analyses chunks in threads, which networks keep busy.
 UNREAD = frozenset(
     {
+        'execution_batch_size',
         'execution_engine',
         'face_selector_mode',
         'face_selector_order',

@@ -43,6 +43,7 @@ class WorkerUnits:
         options = task.settings[ExecutionOptions]
         rules, lifetime = SessionRules(options.allow_cpu_fallback, emit=emit), Lifetime.of(options)
         sessions = SessionPool(self._store, task.providers, task.device_id, rules=rules, lifetime=lifetime)
+        sessions.ladder.begin(emit)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))
@@ -78,6 +79,7 @@ class WorkerUnits:
         voices = extract_voices(self._context, self._folder)
         chain = prepare_processors(self._context, self._face_tools().analyser, voices)
         units = render_units(task.plan, video, chain, watermarks, self._folder, self._flag)
+        units = replace(units, ladder=self._context.sessions.ladder)
         return units.reading_with(open_frames(task.plan.target, 1, self._flag), 1)
 
     def _face_tools(self) -> FaceTools:

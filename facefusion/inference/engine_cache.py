@@ -59,6 +59,10 @@ def remove_engines(folder: Path, model: Path, cause: str, emit: Emit) -> bool:
     return True
 
 
+class EngineBuiltAgain(Exception):
+    """A damaged engine was replaced; buffers that were bound to the session before are void."""
+
+
 class EngineSession:
     """A session whose stored engine is read at its first call, because the shapes of its inputs are only then known.
 
@@ -82,12 +86,26 @@ class EngineSession:
         except Exception as error:  # onnxruntime raises unrelated types of its own
             if _DAMAGED not in str(error):
                 raise
-            cause = str(error).splitlines()[0]
+            self._build_again(session, str(error))
+        return self._session.run(*arguments, **named)
+
+    def run_with_iobinding(self, binding: Any, *arguments: Any) -> None:
+        """Run the session with bound buffers; raises EngineBuiltAgain if it was created again."""
+        session = self._session
+        try:
+            session.run_with_iobinding(binding, *arguments)
+        except Exception as error:  # see ``run``
+            if _DAMAGED not in str(error):
+                raise
+            self._build_again(session, str(error))
+            raise EngineBuiltAgain from error
+
+    def _build_again(self, session: Any, cause: str) -> None:
+        """Replace ``session``, whose engine is damaged."""
         with self._lock:
             # Another thread may have created it already.
             if self._session is session:
-                self._session = self._create(cause)
-        return self._session.run(*arguments, **named)
+                self._session = self._create(cause.splitlines()[0])
 
 
 def folder_name(model: Path, name: str, device_id: int, variant: str) -> str:

@@ -55,6 +55,15 @@ class ExecutionOptions:
         choices=('auto', 'threads', 'processes'),
         stored='job',
     )
+    execution_batch_size: int | None = option(
+        'int',
+        None,
+        'number of crops per call of a network on an accelerator; default: measured once for each model and device',
+        section='execution',
+        minimum=1,
+        maximum=64,
+        stored='job',
+    )
     video_memory_strategy: str = option(
         'text',
         'strict',

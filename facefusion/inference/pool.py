@@ -16,7 +16,10 @@ from weakref import WeakValueDictionary
 
 from facefusion.errors import ModelError, ProviderError
 from facefusion.events import Emit, silent
+from facefusion.inference.batch_files import batch_file
+from facefusion.inference.device_session import DeviceSession
 from facefusion.inference.memory import Lifetime, session_bytes
+from facefusion.inference.memory_ladder import MemoryLadder
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.providers import PLAIN_RULES, SessionRules, create_session, select_providers
 from facefusion.models.catalog import Contract
@@ -34,11 +37,12 @@ class ModelFiles(Protocol):
 
 
 class _Key(NamedTuple):
-    """A session: its model, its device, and the number of threads within the network."""
+    """A session: its model, its device, the number of threads within the network, and whether it takes batches."""
 
     model_id: str
     device_id: int
     threads: int
+    batched: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +102,7 @@ class _SessionTable:
         self._changed = threading.Condition()
         # One session is loaded at a time, while other sessions run.
         self.loading = threading.RLock()
+        self.ladder = MemoryLadder()
 
     def acquire(self, key: _Key, load: Callable[[], _Loaded]) -> _Loaded:
         """Return the session with one more running call; load it if it is not in memory."""
@@ -193,6 +198,11 @@ class SessionPool:
         return self._device.providers
 
     @property
+    def ladder(self) -> MemoryLadder:
+        """The steps down since the memory of the accelerator ran out."""
+        return self._table.ladder
+
+    @property
     def uses_accelerator(self) -> bool:
         """Whether the networks run on a device with memory of its own."""
         return self.providers[0] != 'cpu'
@@ -216,11 +226,21 @@ class SessionPool:
 
     def session(self, model_id: str) -> Any:
         """Return the session of a model; raises ProviderError, or ModelError such as model-not-onnx."""
-        key = _Key(model_id, self._device.number, self._threads)
+        return self._session(_Key(model_id, self._device.number, self._threads))
+
+    def batched(self, model_id: str) -> Any:
+        """Return the session of a model for calls of several crops, with the file that ``batch_file`` makes of its own.
+
+        On a CPU it is that of ``session``, because a CPU gets one crop per call. Raises the same errors.
+        """
+        return self._session(_Key(model_id, self._device.number, self._threads, self.uses_accelerator))
+
+    def _session(self, key: _Key) -> Any:
+        model_id = key.model_id
         with self._table.loading:
             session = self._table.users.get(key)
             if session is None:
-                pooled = PooledSession(self._table, key, lambda: self._load(model_id))
+                pooled = PooledSession(self._table, key, lambda: self._load(key))
                 with pooled.loaded():
                     session = self._profile.network(model_id, pooled)
                 self._table.users[key] = session
@@ -254,13 +274,20 @@ class SessionPool:
     def _has_changed(self, key: _Key, entry: _Loaded) -> bool:
         return entry.stamp != _stamp(self._files.path(key.model_id))
 
-    def _load(self, model_id: str) -> _Loaded:
+    def _load(self, key: _Key) -> _Loaded:
+        model_id = key.model_id
         path = self._files.path(model_id)
         stamp = _check_readable(model_id, path)
         needs = session_bytes(stamp.size)
         self._table.make_room(needs)
         with self._profile.span(LOAD + model_id):
-            return _Loaded(self._create(model_id, path), stamp, needs)
+            if not self.uses_accelerator:
+                return _Loaded(self._create(model_id, path), stamp, needs)
+            file = batch_file(path, self.ladder.emit).path if key.batched else path
+            session = self.ladder.loaded(model_id, self.release_idle, lambda: self._create(model_id, file))
+            return _Loaded(
+                DeviceSession(session, model_id, self.ladder, self.release_idle, key.device_id), stamp, needs
+            )
 
     def _create(self, model_id: str, path: Path) -> Any:
         rules = self._device.rules

@@ -121,7 +121,7 @@ def prepare_processors(context: RunContext, analyser: FaceFinder, voices: Sequen
         analyser=analyser,
         meter=make_skin_meter(_topology(context), context.kept.cache) if plan.requirements.mesh else None,
         emit=context.emit,
-        batch=plan.batch,
+        batches=plan.batches,
         voices=tuple(voices),
         flag=context.flag,
         threads=threads,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,6 @@ from facefusion.engines.choice import running_engine
 from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-from facefusion.inference.batches import batch_size
 from facefusion.inference.memory import Lifetime, check_video_memory
 from facefusion.inference.options import ExecutionOptions
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
@@ -23,6 +22,7 @@ from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
 from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
+from facefusion.pipeline.accelerator_batches import with_batches
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
@@ -238,8 +238,9 @@ def _run(
         check_video_memory(Lifetime.of(settings[ExecutionOptions]), sizes)
     sessions.step_started((*plan.models, AGE_MODEL))
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
-    # The batch size depends on the device and may change the last bit of results, so the digest includes it.
-    plan = replace(plan, batch=batch_size(sessions.providers))
+    sessions.ladder.begin(emit)
+    with profile.span('measure batches'):
+        plan = with_batches(plan, sessions, settings[ExecutionOptions], store.catalog, emit)
     # The networks of the content gate also use the cores that the processing of chunks leaves idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     scores = folders.content_scores()

@@ -191,12 +191,52 @@ class FakeSession:
         return [SimpleNamespace(ep_name=name, get_nodes=lambda n=count: ['node'] * n) for name, count in nodes.items()]
 
     def run(self, names: Any, feeds: dict[str, Any], options: Any = None) -> list[Any]:
-        if self._accelerator.reads_engine_late:
-            self._accelerator.use_engine(self.options)
-        self._accelerator.count(tuple(next(iter(feeds.values())).shape), int(self.options.get('device_id', 0)))
+        self._start_call(tuple(next(iter(feeds.values())).shape))
         outputs = self._session.run(names, feeds, options)
         return [output * output.dtype.type(self._accelerator.factor) for output in outputs]
 
-    def run_with_iobinding(self, binding: Any, options: Any = None) -> None:
-        self._accelerator.count((), int(self.options.get('device_id', 0)))
+    def io_binding(self) -> Binding:
+        return Binding(self._session, self._accelerator.factor)
+
+    def run_with_iobinding(self, binding: Binding, options: Any = None) -> None:
+        self._start_call(binding.shape)
         self._session.run_with_iobinding(binding, options)
+
+    def _start_call(self, shape: tuple[int, ...]) -> None:
+        if self._accelerator.reads_engine_late:
+            self._accelerator.use_engine(self.options)
+        self._accelerator.count(shape, int(self.options.get('device_id', 0)))
+
+
+class Binding(onnxruntime.IOBinding):
+    """Buffers of a call; ``shape`` is that of the first bound input, and ``factor`` multiplies the outputs."""
+
+    def __init__(self, session: Any, factor: float) -> None:
+        super().__init__(session)
+        self.shape: tuple[int, ...] = ()
+        self._factor = factor
+
+    def bind_ortvalue_input(self, name: str, ortvalue: Any) -> None:
+        self.shape = self.shape or tuple(ortvalue.shape())
+        super().bind_ortvalue_input(name, ortvalue)
+
+    def get_outputs(self) -> list[Any]:
+        return (
+            [Scaled(value, self._factor) for value in super().get_outputs()]
+            if self._factor != 1
+            else super().get_outputs()
+        )
+
+
+class Scaled:
+    """An output whose values are multiplied; it serves as a buffer for later calls, too."""
+
+    def __init__(self, value: Any, factor: float) -> None:
+        self._value, self._factor = value, factor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._value, name)
+
+    def numpy(self) -> Any:
+        array = self._value.numpy()
+        return array * array.dtype.type(self._factor)

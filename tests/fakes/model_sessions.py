@@ -32,3 +32,5 @@ class NamedSessions:
 
     def session(self, model_id: str) -> Any:
         return self._sessions[model_id]
+
+    batched = session

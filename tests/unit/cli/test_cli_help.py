@@ -20,7 +20,7 @@ MODELS = {'--models-path', '--download-providers', '--offline'}
 QUEUE = {'--priority', '--retries', '--retry-delay', '--notify'}
 RUNS = {
     *('--execution-thread-count', '--execution-engine', '--temp-path', '--cache-size', '--system-memory-limit'),
-    *('--video-memory-strategy', '--video-memory-limit'),
+    *('--video-memory-strategy', '--video-memory-limit', '--execution-batch-size'),
     '--claim-timeout',
     *('--certificate-path', '--private-key-path', '--timestamp-url', '--require-timestamp'),
     *('--trusted-roots', '--provenance-path', '--profile'),

@@ -9,7 +9,6 @@ from fakes.stand_ins import enhancer
 
 from facefusion.device_failure import as_device_failure
 from facefusion.errors import ModelError, ProviderError
-from facefusion.failures import as_failure
 from facefusion.inference import devices, engine_cache, providers
 from facefusion.inference.libraries import missing_library, remedy_for
 from facefusion.inference.options import ExecutionOptions
@@ -298,9 +297,9 @@ def test_a_lost_device_ends_a_run_with_its_reason(monkeypatch, network):
     Accelerator(lost_at=2).install(monkeypatch)
     session = open_sessions(Files(network, None), options('cuda')).session('network')
     run(session)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(ProviderError) as caught:
         run(session)
-    error = as_failure(caught.value)
+    error = caught.value
     assert (error.exit_code, error.reference) == (7, 'device-failed')
     assert 'CUDA failure 719' in error.cause and 'run the same command again' in error.hint
 

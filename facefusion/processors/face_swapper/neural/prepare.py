@@ -37,7 +37,7 @@ def prepare_neural(tools: ProcessorTools) -> NeuralSwapper:
     name = options.face_swapper_model
     size = crop_size(name, options.face_swapper_pixel_boost)
     contract = tools.sessions.contract(name)
-    network = SwapNetwork(tools.sessions.session(name), contract, tools.batch)
+    network = SwapNetwork(tools.sessions.batched(name), contract, tools.batch_of(name))
     identities = _identities(tools, network, options)
     for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
