@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facefusion.doctor.accelerators import check_devices, check_driver, check_libraries, check_providers
 from facefusion.doctor.finding import Finding, attempt
-from facefusion.doctor.models import check_gate, check_models
+from facefusion.doctor.models import check_batches, check_gate, check_models
 from facefusion.doctor.resources import check_encoders, check_folders, check_memory, check_workers
 from facefusion.doctor.software import check_packages, check_python, check_runtime, check_telemetry
 from facefusion.inference.options import ExecutionOptions
@@ -39,6 +39,7 @@ def findings(workplace: Workplace) -> list[Finding]:
         attempt('video encoders', check_encoders),
         *check_models(workplace),
         check_gate(workplace),
+        *check_batches(workplace),
         *check_folders(workplace),
         *check_memory(),
         check_workers(options),

@@ -40,3 +40,17 @@ def check_gate(workplace: Workplace) -> Finding:
     voters = find_voters(workplace.model_store(silent))
     advice = f'run `facefusion models fetch {" ".join(voters.missing)}`' if voters.published and voters.missing else ''
     return Finding('content gate', 'ok', voters.words, advice)
+
+
+def check_batches(workplace: Workplace) -> Iterator[Finding]:
+    """Show the measured batch sizes of models on accelerators; nothing where none was measured."""
+    from facefusion.inference.batch_sizes import cached_sizes
+
+    store = workplace.model_store(silent)
+    names = {store.pinned(entry.id): entry.id for entry in store.catalog if store.file_size(entry.id) is not None}
+    places: dict[str, list[str]] = {}
+    for size in cached_sizes(store.weights):
+        name = names.get(size.key.sha256, size.key.sha256[:8])
+        places.setdefault(f'{size.key.provider} on {size.key.device}', []).append(f'{name} {size.crops}')
+    for place, sizes in places.items():
+        yield Finding('batch sizes', 'ok', f'{place}: {", ".join(sizes)} crops per call')

@@ -54,6 +54,13 @@ def find_driver() -> CudaDriver | None:
     return CudaDriver(shown, tuple(_name_of(library, number) for number in range(count.value)))
 
 
+def device_name(device_id: int) -> str:
+    """Return the name of a CUDA device, or 'device N' for others, as a part of the keys of caches."""
+    driver = find_driver()
+    known = driver is not None and device_id < len(driver.devices)
+    return driver.devices[device_id] if driver is not None and known else f'device {device_id}'
+
+
 def lists_devices() -> bool:
     """Whether the CUDA driver lists a device."""
     driver = find_driver()

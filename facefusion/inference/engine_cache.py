@@ -17,7 +17,7 @@ from typing import Any
 
 from facefusion.events import Emit, Message
 from facefusion.inference.cuda_libraries import needed_libraries
-from facefusion.inference.devices import find_driver
+from facefusion.inference.devices import device_name
 from facefusion.models.digests import file_sha256
 
 FOLDER = 'engines'
@@ -112,11 +112,8 @@ def folder_name(model: Path, name: str, device_id: int, variant: str) -> str:
     """Return the name of the folder: digests of the model, of the device, and of the libraries with ``variant``."""
     from facefusion.inference.runtime import onnxruntime
 
-    driver = find_driver()
-    known = driver is not None and device_id < len(driver.devices)
-    device = driver.devices[device_id] if driver is not None and known else f'device {device_id}'
     versions = (onnxruntime.__version__, tensorrt_version() if name == 'tensorrt' else '', variant)
-    return f'{file_sha256(model)[:16]}-{name}-{_digest((device,))}-{_digest(versions)}'
+    return f'{file_sha256(model)[:16]}-{name}-{_digest((device_name(device_id),))}-{_digest(versions)}'
 
 
 def tensorrt_version() -> str:

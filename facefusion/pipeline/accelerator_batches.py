@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from facefusion.events import Emit
 from facefusion.inference.batch_sizes import MOST_CROPS, batch_sizes
+from facefusion.inference.devices import device_name
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
 from facefusion.models.catalog import Catalog
@@ -23,7 +24,7 @@ def with_batches(plan: Plan, sessions: SessionPool, options: ExecutionOptions, c
     if plan.video is None or not sessions.uses_accelerator:
         return plan
     used = [model_id for model_id in plan.models if model_id in catalog and catalog.entry(model_id).task in _TASKS]
-    device = f'device {options.execution_device_ids[0]}'
+    device = device_name(options.execution_device_ids[0])
     sizes = batch_sizes(sessions, used, options.execution_batch_size, device, emit)
     # Frames wait for each other until a call is full.
     return replace(plan, batches=sizes, batch=min(max(sizes.values(), default=1), MOST_CROPS))

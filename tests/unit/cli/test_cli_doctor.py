@@ -287,3 +287,12 @@ def test_the_workers_and_their_engine_are_shown(diagnose):
     assert fact('4', '--execution-engine', 'threads') == '4 threads of one process for a video'
     assert fact('4', '--execution-engine', 'processes') == '4 processes for a video'
     assert fact('1') == '1 threads of one process for a video'
+
+
+def test_measured_batch_sizes_are_shown_by_model(diagnose, tmp_path):
+    folder = tmp_path / 'home/models/weights/batches'
+    folder.mkdir(parents=True)
+    size = {'key': ['ab' * 32, '1.32.0-v1', 'cuda', 'Test Card'], 'crops': 8, 'speeds': {'8': 100.0}}
+    (folder / 'sizes.json').write_text(json.dumps({'sizes': [size]}))
+    _, found = diagnose()
+    assert [each['fact'] for each in found['batch sizes']] == ['cuda on Test Card: abababab 8 crops per call']
