@@ -47,7 +47,8 @@ def check_batches(workplace: Workplace) -> Iterator[Finding]:
     from facefusion.inference.batch_sizes import cached_sizes
 
     store = workplace.model_store(silent)
-    names = {store.pinned(entry.id): entry.id for entry in store.catalog if store.file_size(entry.id) is not None}
+    records = ((entry.id, store.lock.record(entry.id)) for entry in store.catalog)
+    names = {record.sha256: name for name, record in records if record is not None}
     places: dict[str, list[str]] = {}
     for size in cached_sizes(store.weights):
         name = names.get(size.key.sha256, size.key.sha256[:8])
