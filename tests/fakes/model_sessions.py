@@ -34,3 +34,6 @@ class NamedSessions:
         return self._sessions[model_id]
 
     batched = session
+
+    def at(self, threads: int) -> NamedSessions:
+        return self
