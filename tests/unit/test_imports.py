@@ -33,7 +33,8 @@ ROWS = (
     ('steps',),
     ('services',),
     ('benchmark', 'doctor'),
-    ('cli', 'gui'),
+    ('gui',),
+    ('cli',),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm', 'c2pa', 'cryptography')

@@ -95,7 +95,7 @@ def _source(group: int, meter: SkinMeter, tools: ProcessorTools) -> SourceTextur
     # The sort is stable: among faces of equal size, that of the earlier image comes first.
     faces = sorted(find_source_faces(tools, group, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
     users = tools.cast.users_of_images(group)
-    source = build_source(_of_one_person([(each.name, _cut_out(each)) for each in faces], tools, users), meter)
+    source = build_source(_of_one_person([(each.name, cut_out(each)) for each in faces], tools, users), meter)
     for text in source.flaws:
         tools.emit(Message('warn', 'face_swapper', f'{text}{users}'))
     return source
@@ -122,7 +122,7 @@ def _of_one_person(views: list[tuple[str, SourceView]], tools: ProcessorTools, u
     return [view for _, view in views]
 
 
-def _cut_out(source: SourceFace) -> SourceView:
+def cut_out(source: SourceFace) -> SourceView:
     """Return a crop of the face with a margin, so that large images do not stay in memory."""
     frame, face = source.frame, source.face
     margin = CROP_MARGIN * face.size + 8
