@@ -48,7 +48,7 @@ export class SourceList extends HTMLElement {
   }
 
   /** @param {string} path */
-  remove(path) {
+  drop(path) {
     this.draft?.set({ source_paths: this.draft.list('source_paths').filter((known) => known !== path) });
     this.querySelector('button')?.focus();
   }
@@ -79,7 +79,7 @@ export class SourceList extends HTMLElement {
   row(path) {
     const fitness = this.fitness?.get(path);
     const remove = el('button', { type: 'button', class: 'icon-button', 'aria-label': `Remove ${fileName(path)}` }, icon('close'));
-    remove.addEventListener('click', () => this.remove(path));
+    remove.addEventListener('click', () => this.drop(path));
     const { tone, words } = verdict(fitness);
     const name = el('span', { class: 'file-name', text: fileName(path), title: path });
     return el(

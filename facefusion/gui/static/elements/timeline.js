@@ -12,6 +12,7 @@ export class Timeline extends HTMLElement {
   show() {
     this.frames = 1;
     this.fps = 25;
+    /** @type {number} */
     this.frame = 0;
     this.start = 0;
     this.end = 1;
