@@ -1,0 +1,4 @@
+/** The screen people. */
+
+class People extends HTMLElement {}
+customElements.define('ff-people', People);
