@@ -1,0 +1,4 @@
+/** The screen people. */
+
+class Screen extends HTMLElement {}
+customElements.define('ff-people', Screen);

@@ -1,0 +1,4 @@
+/** The screen studio. */
+
+class Screen extends HTMLElement {}
+customElements.define('ff-studio', Screen);
