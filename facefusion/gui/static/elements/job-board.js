@@ -35,8 +35,10 @@ class JobBoard extends HTMLElement {
 
   connectedCallback() {
     if (this.firstChild) return;
-    const columns = el('div', { class: 'board-columns' }, ...STATES.map((facts) => this.column(facts)));
-    this.append(this.tabs, columns, this.spoken);
+    const sections = STATES.map((facts) => this.column(facts));
+    // Broken files are rare: they share a place with the failed jobs.
+    const last = el('div', { class: 'board-stack' }, ...sections.splice(-2));
+    this.append(this.tabs, el('div', { class: 'board-columns' }, ...sections, last), this.spoken);
     this.select(FIRST_TAB);
     this.addEventListener('ff-move', (event) => this.move(/** @type {CustomEvent} */ (event).detail));
     this.followDrag();

@@ -27,13 +27,14 @@ export class JobCard extends HTMLElement {
     this.rate = el('p', { class: 'job-rate muted' });
     this.running = el('div', { class: 'job-running' }, this.bar, this.rate);
     this.buttons = el('div', { class: 'job-buttons' });
+    this.corner = el('div', { class: 'job-corner' });
   }
 
   connectedCallback() {
     if (this.firstChild) return;
     const thumb = el('div', { class: 'job-thumb' }, icon('image'), this.picture);
     const words = el('div', { class: 'job-words' }, this.heading, this.facts);
-    this.append(el('div', { class: 'job-head' }, thumb, words), this.problem, this.running, this.buttons);
+    this.append(el('div', { class: 'job-head' }, thumb, words, this.corner), this.problem, this.running, this.buttons);
   }
 
   /** @param {JobSummary} job */
@@ -53,7 +54,8 @@ export class JobCard extends HTMLElement {
     this.draggable = job.state === 'queued';
     const buttons = actionButtons(job.state, () => this.job ?? job, true);
     if (job.state === 'queued') buttons.unshift(this.mover('up', 'earlier'), this.mover('down', 'later'));
-    this.buttons.replaceChildren(...buttons);
+    this.corner.replaceChildren(...buttons.filter((button) => button.dataset.verb === 'delete'));
+    this.buttons.replaceChildren(...buttons.filter((button) => button.dataset.verb !== 'delete'));
   }
 
   /** @param {JobSummary} job */
@@ -65,7 +67,7 @@ export class JobCard extends HTMLElement {
     const isDead = Boolean(job.worker?.dead);
     const waits = job.state === 'queued' && job.not_before ? 'Waits to be tried again.' : '';
     const problem = job.error?.message ?? (isDead ? `Stopped: ${workerText(job.worker)}.` : waits);
-    setText(this.problem, problem);
+    setText(this.problem, problem.charAt(0).toUpperCase() + problem.slice(1));
     this.problem.hidden = !problem;
   }
 
