@@ -1,4 +1,4 @@
 /** The screen people. */
 
-class Screen extends HTMLElement {}
-customElements.define('ff-people', Screen);
+class People extends HTMLElement {}
+customElements.define('ff-people', People);
