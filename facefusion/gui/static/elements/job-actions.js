@@ -47,7 +47,9 @@ export function actionButtons(state, job, isSmall = false) {
       ? { class: 'icon-button', 'aria-label': `Delete ${job().id}`, title: 'Delete' }
       : { class: `button ${tone} ${isSmall ? 'small' : ''}` };
     const button = el('button', { type: 'button', ...facts, 'data-verb': verb });
-    button.append(...(isSmall && !onlyIcon ? [text] : onlyIcon ? [icon(picture)] : [icon(picture), text]));
+    if (onlyIcon) button.append(icon(picture));
+    else if (isSmall) button.append(text.replace(' now', ''));
+    else button.append(icon(picture), text);
     button.addEventListener('click', async () => {
       button.disabled = true;
       await act(verb, job());

@@ -87,6 +87,7 @@ class JobBoard extends HTMLElement {
     for (const column of this.columns.values()) {
       column.tab.setAttribute('aria-pressed', String(column.state === state));
       column.section.classList.toggle('shown', column.state === state);
+      if (column.state === state) column.tab.scrollIntoView({ block: 'nearest', inline: 'center' });
     }
   }
 

@@ -3,6 +3,9 @@
 import { el } from './dom.js';
 import { asWords, formatBytes } from './format.js';
 import { icon } from './icon.js';
+import { recordBox } from './record-box.js';
+
+/** @typedef {import('../types.js').ErrorRecord} ErrorRecord */
 
 /**
  * @typedef {{id: string, task: string, summary?: string, licence: string, commercial: boolean, size: number | null,
@@ -23,7 +26,7 @@ export class ModelRow {
     this.state = el('span', { class: 'badge' });
     this.bar = el('progress', { max: 1, hidden: true, 'aria-label': `Progress of ${model.id}` });
     this.amount = el('span', { class: 'muted small-text' });
-    this.problem = el('p', { class: 'model-problem' });
+    this.problem = el('div', { class: 'model-problem' });
     this.fetch = el('button', { type: 'button', class: 'button small', 'aria-label': `Fetch ${model.id}` }, icon('download'), 'Fetch');
     this.verify = el('button', { type: 'button', class: 'button small quiet', 'aria-label': `Verify ${model.id}` }, icon('shield'), 'Verify');
     this.fetch.addEventListener('click', () => actions.fetch(model.id));
@@ -44,7 +47,7 @@ export class ModelRow {
 
   /**
    * @param {Model} model
-   * @param {{isOffline: boolean, fetching?: Fetching | undefined, problem?: string | undefined, isVerified?: boolean | undefined}} facts
+   * @param {{isOffline: boolean, fetching?: Fetching | undefined, problem?: ErrorRecord | undefined, isVerified?: boolean | undefined}} facts
    */
   show(model, { isOffline, fetching, problem, isVerified }) {
     const state = fetching ? 'fetching' : model.state;
@@ -54,7 +57,7 @@ export class ModelRow {
     if (fetching?.total) this.bar.value = fetching.done / fetching.total;
     else this.bar.removeAttribute('value');
     this.amount.textContent = fetching?.total ? `${formatBytes(fetching.done)} of ${formatBytes(fetching.total)}` : '';
-    this.problem.textContent = problem ?? '';
+    this.problem.replaceChildren(...(problem ? [recordBox(problem)] : []));
     this.problem.hidden = !problem;
     this.fetch.hidden = state === 'present' || state === 'fetching';
     this.fetch.disabled = isOffline;

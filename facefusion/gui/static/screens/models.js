@@ -30,7 +30,7 @@ class ModelsScreen extends HTMLElement {
     this.rows = new Map();
     /** @type {Map<string, Fetching>} */
     this.fetching = new Map();
-    /** @type {Map<string, string>} */
+    /** @type {Map<string, import('../types.js').ErrorRecord>} */
     this.problems = new Map();
     /** @type {Set<string>} models whose files were compared with their digests since the page was opened */
     this.verified = new Set();
@@ -130,7 +130,7 @@ class ModelsScreen extends HTMLElement {
     else this.fetching.delete(id);
     if (state !== 'fetching') model.state = state;
     if (state === 'present' && !error) this.verified.add(id);
-    if (error) this.problems.set(id, [error.message, error.cause, error.hint].filter(Boolean).join('. '));
+    if (error) this.problems.set(id, error);
     else this.problems.delete(id);
     this.refresh(id);
     this.refilter();
