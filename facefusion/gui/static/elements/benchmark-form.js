@@ -21,6 +21,7 @@ class BenchmarkForm extends HTMLElement {
     /** @type {{id: string, task: string}[]} the models that are on this machine */
     this.models = [];
     this.modelChips = el('div', { class: 'chips' });
+    this.modelChoice = this.makeModelChoice();
     this.start = el('button', { type: 'submit', class: 'button primary' }, icon('play'), 'Start');
   }
 
@@ -49,7 +50,8 @@ class BenchmarkForm extends HTMLElement {
   build(options, processors, inForce) {
     this.args.processors = inForce;
     const form = el('form', { class: 'card benchmark-form' }, this.processorChoice(processors, inForce));
-    for (const option of options) form.append(option.key === MODELS ? this.modelChoice() : this.field(option));
+    if (options.some(({ key }) => key === MODELS)) form.append(this.modelChoice);
+    form.append(...options.filter(({ key }) => key !== MODELS).map((option) => this.field(option)));
     form.append(el('div', { class: 'row' }, this.start));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -74,7 +76,7 @@ class BenchmarkForm extends HTMLElement {
     return group;
   }
 
-  modelChoice() {
+  makeModelChoice() {
     const help = 'Each chosen model is measured alone with its processor. Choose none to measure the processors together, as a job runs them.';
     const group = el('fieldset', { class: 'field wide' }, el('legend', { text: 'Models' }), this.modelChips, el('p', { class: 'help', text: help }));
     group.addEventListener('change', () => {
@@ -85,13 +87,13 @@ class BenchmarkForm extends HTMLElement {
     return group;
   }
 
-  /** Show the models of the chosen processors. */
+  /** Show the models of the chosen processors that are on this machine. */
   showModels() {
     const processors = /** @type {string[]} */ (this.args.processors ?? []);
     const fitting = this.models.filter((model) => processors.includes(model.task));
     delete this.args[MODELS];
-    const none = el('p', { class: 'muted', text: 'The chosen processors have no model on this machine to choose from.' });
-    this.modelChips.replaceChildren(...(fitting.length > 0 ? fitting.map(({ id }) => chip(id, id, false).label) : [none]));
+    this.modelChoice.hidden = fitting.length === 0;
+    this.modelChips.replaceChildren(...fitting.map(({ id }) => chip(id, id, false).label));
   }
 
   /** @param {Option} option */

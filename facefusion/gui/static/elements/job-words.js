@@ -58,7 +58,7 @@ export function pictureOf(job) {
 
 /** Return the steps of a job as 'step 2 of 3' while it runs, else '3 steps'. @param {JobSummary} job */
 export function stepsText(job) {
-  if (typeof job.steps !== 'number') return '';
+  if (typeof job.steps !== 'number' || (job.state === 'completed' && job.steps === 1)) return '';
   if (job.state === 'running' && job.steps > 1 && typeof job.step_index === 'number') {
     return `step ${job.step_index + 1} of ${job.steps}`;
   }

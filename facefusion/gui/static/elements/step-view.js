@@ -105,7 +105,7 @@ function table(rows) {
 
 /** Return a value of an option as text. @param {any} value */
 export function valueText(value) {
-  if (!isSet(value)) return 'none';
+  if (!isSet(value)) return 'not set';
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (Array.isArray(value)) return value.join(', ');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
