@@ -88,7 +88,7 @@ function choices(name, facts) {
     const select = el(
       'select',
       { 'aria-label': `Voice of ${name}` },
-      el('option', { value: '', text: 'keeps silent lips as they are' }),
+      el('option', { value: '', text: 'none' }),
       ...voices.map(({ path }) => el('option', { value: path, text: fileName(path) })),
     );
     select.value = chosen;

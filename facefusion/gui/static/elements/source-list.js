@@ -23,7 +23,7 @@ export class SourceList extends HTMLElement {
     this.path = el('input', { type: 'text', placeholder: 'or paste a path', 'aria-label': 'Path of a source', spellcheck: 'false' });
     this.path.addEventListener('change', () => this.addPath());
     const link = el('a', { href: '#/people', text: 'People' });
-    this.mapped = el('p', { class: 'muted small-text', hidden: true }, 'Each person has sources of its own: ', link, '.');
+    this.mapped = el('p', { class: 'mapped muted small-text', hidden: true }, 'Each person has sources of its own: ', link, '.');
     this.append(this.list, this.mapped, this.uploads, el('div', { class: 'add-row' }, add, this.path));
     onDrop(this, async (files) => this.add(await uploadFiles(files, /** @type {HTMLElement} */ (this.uploads))));
     draft.addEventListener('change', (event) => {

@@ -168,7 +168,11 @@ class Studio extends HTMLElement {
       this.showTrim();
     } else this.timeline.frame = 0;
     this.picture.pictures({ after: null });
-    if (media?.width && media.height) this.picture.pictures({ size: { width: media.width, height: media.height } });
+    if (media?.width && media.height) {
+      this.picture.pictures({ size: { width: media.width, height: media.height } });
+      // Narrow screens give the picture its own shape.
+      this.style.setProperty('--ratio', String(media.width / media.height));
+    }
     this.guide();
     this.look();
   }
