@@ -4,7 +4,7 @@
     python3 install.py --device cuda         the NVIDIA build, or exit 7 with the reason
     python3 install.py demo                  set up, then create and swap example media in demo/
     python3 install.py test [pytest args]    set up with the development tools, then run the tests
-    python3 install.py check                 set up with the development tools, then run ruff, ruff format and mypy
+    python3 install.py check                 set up with the development tools, then check lint, format and types
 
 This file uses only the standard library and imports nothing from the package. The next run repairs an interrupted one,
 because .venv contains a marker until it has been tested, and after that a stamp with a digest of its inputs.

@@ -1,4 +1,4 @@
-"""Check lint, format and types, as CI does. Exits with 1 if any check fails.
+"""Check lint, format and the types of Python and of the page's JavaScript, as CI does. Exits with 1 if any check fails.
 
 Usage: python scripts/check.py (in an environment with the extra "dev"), or python3 install.py check
 """
@@ -10,15 +10,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKS = (('ruff', 'check', '.'), ('ruff', 'format', '--check', '.'), ('mypy',))
+CHECKS = (
+    ('-m', 'ruff', 'check', '.'),
+    ('-m', 'ruff', 'format', '--check', '.'),
+    ('-m', 'mypy'),
+    ('scripts/check_page.py',),
+)
 
 
 def main() -> None:
     """Run every check and name the failed ones."""
     failed = []
     for check in CHECKS:
-        print('$ ' + ' '.join(check), flush=True)
-        if subprocess.run([sys.executable, '-m', *check], cwd=ROOT, check=False).returncode != 0:
+        print('$ python ' + ' '.join(check), flush=True)
+        if subprocess.run([sys.executable, *check], cwd=ROOT, check=False).returncode != 0:
             failed.append(' '.join(check))
     if failed:
         sys.exit('failed: ' + ', '.join(failed))

@@ -34,6 +34,10 @@ const PATHS = {
   check: 'M5 12l5 5L20 7',
   warn: 'M12 4l9 16H3zM12 10v4M12 17h.01',
   error: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 8v5M12 16h.01',
+  trash: 'M5 7h14M10 4h4M7 7l1 13h8l1-13M10 11v5M14 11v5',
+  stop: 'M6 6h12v12H6z',
+  download: 'M12 4v11M7 11l5 5 5-5M5 20h14',
+  shield: 'M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4',
   info: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v5M12 8h.01',
 };
 
