@@ -6,6 +6,7 @@ import { el } from './dom.js';
 import { asWords, formatBytes, formatRate, formatSeconds } from './format.js';
 import { icon } from './icon.js';
 import { recordBox } from './record-box.js';
+import { textTable } from './table.js';
 
 /** @typedef {Record<string, any>} Report as docs/benchmark.schema.json describes it */
 /** @typedef {Record<string, any>} Case */
@@ -70,7 +71,7 @@ function speed(cases) {
     'section',
     { class: 'card stack' },
     el('h2', { text: 'Speed' }),
-    el('div', { class: 'chart-pair' }, barChart({ title: 'Speed', unit: 'frames per second', bars }), table(titles, rows, 2)),
+    el('div', { class: 'chart-pair' }, barChart({ title: 'Speed', unit: 'frames per second', bars }), textTable({ label: 'Speed', titles, rows, numbers: [2, 3, 4, 5, 6, 7] })),
   );
 }
 
@@ -92,8 +93,8 @@ function stages(each, comparison) {
     { class: 'card stack' },
     el('h2', { text: caseName(each) }),
     el('p', { class: 'muted small-text', text: 'All threads together, so the stages may add up to more than the time of a frame.' }),
-    el('div', { class: 'chart-pair' }, barChart({ title: 'Time by stage', unit: 'milliseconds a frame', bars }), table(titles, rows, 1)),
-    el('details', {}, el('summary', { text: 'Once a run' }), table(['Stage', 'ms', 'CPU ms', 'Network ms'], fixed, 1)),
+    el('div', { class: 'chart-pair' }, barChart({ title: 'Time by stage', unit: 'milliseconds a frame', bars }), textTable({ label: `Time by stage: ${caseName(each)}`, titles, rows, numbers: [1, 2, 3, 4] })),
+    el('details', {}, el('summary', { text: 'Once a run' }), textTable({ label: `Once a run: ${caseName(each)}`, titles: ['Stage', 'ms', 'CPU ms', 'Network ms'], rows: fixed, numbers: [1, 2, 3] })),
   );
 }
 
@@ -116,23 +117,10 @@ function comparisonView(comparison) {
     { class: 'card stack' },
     el('h2', { text: `Changes since ${formatMoment(comparison.date)}` }),
     cases.length > 0 ? verdict : message('warn', 'The two reports have no case in common.'),
-    rows.length > 0 ? table(titles, rows, 1) : null,
+    rows.length > 0 ? textTable({ label: 'Changes', titles, rows, numbers: [1, 2, 3, 4] }) : null,
     notes.length > 0 ? el('p', { class: 'muted', text: `Not the same: ${notes.join('; ')}` }) : null,
     missing.length > 0 ? el('p', { class: 'muted', text: missing.join('; ') }) : null,
   );
-}
-
-/**
- * Return a table; columns from `numbers` on are numbers.
- * @param {string[]} titles
- * @param {string[][]} rows
- * @param {number} numbers
- */
-function table(titles, rows, numbers) {
-  const isNumber = (/** @type {number} */ at) => at >= numbers && titles[at] !== 'Worse';
-  const head = el('tr', {}, ...titles.map((text, at) => el('th', { text, scope: 'col', class: isNumber(at) ? 'number' : '' })));
-  const body = rows.map((row) => el('tr', {}, ...row.map((text, at) => el('td', { text, class: isNumber(at) ? 'number' : '' }))));
-  return el('div', { class: 'scroll' }, el('table', { class: 'table' }, el('thead', {}, head), el('tbody', {}, ...body)));
 }
 
 /**

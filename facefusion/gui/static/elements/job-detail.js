@@ -11,6 +11,7 @@ import { errorBox, showError } from './notice.js';
 import { recordBox } from './record-box.js';
 import { ResultView } from './result-view.js';
 import { stepView } from './step-view.js';
+import { textTable } from './table.js';
 
 /** @typedef {import('../types.js').Option} Option */
 /** @typedef {import('../types.js').JobSummary} JobSummary */
@@ -120,7 +121,7 @@ export class JobDetail extends HTMLElement {
 
   /** The log is fetched when it is opened. */
   log() {
-    const lines = el('ol', { class: 'log' });
+    const lines = el('ol', { class: 'log', tabindex: 0, 'aria-label': 'Log' });
     const reload = el('button', { type: 'button', class: 'button quiet small' }, icon('reset'), 'Read again');
     const read = async () => {
       try {
@@ -173,21 +174,16 @@ function results(job) {
 
 /** @param {Record<string, any>[]} list */
 function attempts(list) {
-  const rows = list.map((attempt, at) =>
-    el(
-      'tr',
-      {},
-      el('td', { class: 'number', text: String(at + 1) }),
-      el('td', { text: formatMoment(attempt.date_started) }),
-      el('td', { text: formatSpan(attempt.date_started, attempt.date_finished) }),
-      el('td', { text: attempt.result ?? 'running' }),
-      el('td', { text: `process ${attempt.pid} on ${attempt.host}` }),
-      el('td', { text: attempt.error?.message ?? '' }),
-    ),
-  );
-  const titles = ['', 'Started', 'Took', 'Result', 'Worker', 'Error'];
-  const head = el('tr', {}, ...titles.map((text) => el('th', { text: text || '#', scope: 'col' })));
-  return el('div', { class: 'card scroll' }, el('table', { class: 'table' }, el('thead', {}, head), el('tbody', {}, ...rows)));
+  const rows = list.map((attempt, at) => [
+    String(at + 1),
+    formatMoment(attempt.date_started),
+    formatSpan(attempt.date_started, attempt.date_finished),
+    attempt.result ?? 'running',
+    `process ${attempt.pid} on ${attempt.host}`,
+    attempt.error?.message ?? '',
+  ]);
+  const titles = ['No.', 'Started', 'Took', 'Result', 'Worker', 'Error'];
+  return el('div', { class: 'card' }, textTable({ label: 'Attempts', titles, rows }));
 }
 
 /** @param {Record<string, any>} job */

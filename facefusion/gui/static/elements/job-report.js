@@ -3,6 +3,7 @@
 import { el } from './dom.js';
 import { asWords, counted, fileName, formatBytes, formatRate, formatSeconds } from './format.js';
 import { icon } from './icon.js';
+import { textTable } from './table.js';
 
 /** @typedef {Record<string, any>} Report */
 
@@ -112,18 +113,10 @@ function peopleTable({ persons, more_persons: more }) {
   const rows = persons.map((person) => {
     const reasons = Object.entries(person.frames_left_alone ?? {});
     const words = reasons.map(([reason, frames]) => `${REASONS[reason] ?? reason} (${counted(Number(frames), 'frame')})`);
-    return el(
-      'tr',
-      {},
-      el('td', { text: `Person ${person.number}` }),
-      el('td', { class: 'number', text: String(person.frames) }),
-      el('td', { class: 'number', text: String(person.frames_processed) }),
-      el('td', { text: words.join(', ') || 'nothing' }),
-    );
+    return [`Person ${person.number}`, String(person.frames), String(person.frames_processed), words.join(', ') || 'nothing'];
   });
   const titles = ['Person', 'Frames seen', 'Frames processed', 'Left alone, because'];
-  const head = el('tr', {}, ...titles.map((text, at) => el('th', { text, scope: 'col', class: at === 1 || at === 2 ? 'number' : '' })));
-  const table = el('table', { class: 'table' }, el('thead', {}, head), el('tbody', {}, ...rows));
+  const table = textTable({ label: 'People', titles, rows, numbers: [1, 2] });
   const rest = more ? el('p', { class: 'muted', text: `and ${counted(more, 'more person', 'more people')}` }) : null;
-  return el('div', { class: 'scroll' }, table, rest);
+  return el('div', {}, table, rest);
 }
