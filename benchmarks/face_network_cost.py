@@ -120,7 +120,7 @@ def run(folder: Path, source: Path, options: tuple[str, ...]) -> float:
     command += ['--models-path', str(folder / 'weights'), '--jobs-path', str(folder / 'jobs'), '--progress', 'none']
     command += ['--offline', '--execution-thread-count', '1', '--face-swapper-model', 'mesh_warp']
     masks = () if '--face-mask-types' in options else ('--face-mask-types', 'box')
-    return measure([*command, '--processors', 'face_swapper', *options, *masks])[0]
+    return measure([*command, '--processors', 'face_swapper', *options, *masks], folder)[0]
 
 
 def bare_cost(path: Path, shape: tuple[int, ...]) -> float:

@@ -26,22 +26,27 @@ CPU_LIMIT = 1.04
 MEMORY_LIMITS = {720: 400, 1080: 550}
 
 
-def write_inswapper(path: Path) -> None:
-    """Write a network with the layers of inswapper_128, whose last initializer is the embedding matrix."""
+def write_inswapper(path: Path, width: int = 1024) -> None:
+    """Write a network with the layers of inswapper_128, whose last initializer is the embedding matrix.
+
+    ``width`` is the largest number of channels, that of the published network by default.
+    """
     layers = Layers()
-    name = layers.conv('target', 3, 128, 7)
-    name = layers.conv(name, 128, 256)
-    name = layers.conv(name, 256, 512, stride=2)
-    name = layers.conv(name, 512, 1024, stride=2)
+    name = layers.conv('target', 3, width // 8, 7)
+    name = layers.conv(name, width // 8, width // 4)
+    name = layers.conv(name, width // 4, width // 2, stride=2)
+    name = layers.conv(name, width // 2, width, stride=2)
     for _ in range(12):
-        name = layers.conv(name, 1024, 1024)
-    name = layers.conv(layers.enlarge(name), 1024, 512)
-    name = layers.conv(layers.enlarge(name), 512, 256)
-    name = layers.conv(name, 256, 128)
-    layers.conv(name, 128, 3, 7)
+        name = layers.conv(name, width, width)
+    name = layers.conv(layers.enlarge(name), width, width // 2)
+    name = layers.conv(layers.enlarge(name), width // 2, width // 4)
+    name = layers.conv(name, width // 4, width // 8)
+    layers.conv(name, width // 8, 3, 7)
     last = layers.nodes[-1].output[0]
     layers.nodes.append(helper.make_node('ReduceMean', ['source'], ['mean'], axes=[1], keepdims=1))
-    layers.nodes.append(helper.make_node('Add', [last, 'mean'], ['sum']))
+    layers.weights.append(numpy_helper.from_array(np.array([-1, 1, 1, 1], np.int64), 'corner'))
+    layers.nodes.append(helper.make_node('Reshape', ['mean', 'corner'], ['offset']))
+    layers.nodes.append(helper.make_node('Add', [last, 'offset'], ['sum']))
     layers.nodes.append(helper.make_node('Sigmoid', ['sum'], ['output']))
     layers.weights.append(numpy_helper.from_array(np.eye(512, dtype=np.float32), 'emap'))
     inputs = [('target', [1, 3, 128, 128]), ('source', [1, 512])]
@@ -110,12 +115,12 @@ def compare(folder: Path, source: Path, clip: Path, arguments: argparse.Namespac
     weights = folder / 'weights'
     sizes = {'root': str(ROOT), 'weights': str(weights), 'frames': arguments.frames}
     sizes |= {'width': arguments.width, 'height': arguments.height}
-    bare = measure([sys.executable, '-c', BARE.format(**sizes)])
-    sessions = measure([sys.executable, '-c', BARE.format(**sizes | {'frames': 1})])
+    bare = measure([sys.executable, '-c', BARE.format(**sizes)], folder)
+    sessions = measure([sys.executable, '-c', BARE.format(**sizes | {'frames': 1})], folder)
     command = [sys.executable, str(ROOT / 'facefusion.py'), 'headless-run', '-s', str(source), '-t', str(clip)]
     command += ['-o', str(folder / 'run.mp4'), '--face-swapper-model', 'inswapper_128', '--face-mask-types', 'box']
     command += ['--models-path', str(weights), '--jobs-path', str(folder / 'jobs'), '--progress', 'none', '--offline']
-    run = measure([*command, '--execution-thread-count', str(arguments.threads)])
+    run = measure([*command, '--execution-thread-count', str(arguments.threads)], folder)
     frames = arguments.frames
     return {
         'frames': frames,

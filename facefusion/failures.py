@@ -11,14 +11,19 @@ from facefusion.errors import FaceFusionError, InternalError, Interrupted, JobEr
 def as_failure(error: BaseException) -> FaceFusionError:
     """Return the error itself when it is a FaceFusionError, otherwise a FaceFusionError with the same meaning.
 
-    An error about a file, model or encoder that was caused by a shortage of memory or threads becomes a ResourceError.
+    An error about a file, model or encoder that was caused by a shortage of memory or threads becomes a ResourceError,
+    an error of an accelerator a ProviderError.
     """
-    # Commands that succeed do not need this import.
+    # Commands that succeed do not need these imports.
+    from facefusion.device_failure import as_device_failure
     from facefusion.shortage import as_shortage
 
     short = as_shortage(error)
     if short is not None:
         return short
+    failed = as_device_failure(error)
+    if failed is not None:
+        return failed
     if isinstance(error, FaceFusionError):
         return error
     if isinstance(error, KeyboardInterrupt):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item, parse_value, unquoted
@@ -176,6 +176,27 @@ def resolve(
                 values[info.key] = parse_ini(ini, info)
         merged.append(group(**values))
     return Settings(merged)
+
+
+Layer = Literal['default', 'ini', 'environment', 'flag']
+
+
+def layers_of(
+    groups: Iterable[type], flags: Mapping[str, Any], ini: IniFile | None, environ: Mapping[str, str]
+) -> dict[str, Layer]:
+    """Return the layer that the value of each option comes from, with the arguments of ``resolve``."""
+    found: dict[str, Layer] = {}
+    for info in (info for group in groups for info in describe(group)):
+        in_ini = ini is not None and (info.section, info.key) in ini.values
+        if info.is_policy:
+            found[info.key] = 'ini' if in_ini else 'default'
+        elif info.key in flags:
+            found[info.key] = 'flag'
+        elif environ.get(info.variable, '').strip():
+            found[info.key] = 'environment'
+        else:
+            found[info.key] = 'ini' if in_ini else 'default'
+    return found
 
 
 def parse_variable(info: OptionInfo, text: str) -> Any:

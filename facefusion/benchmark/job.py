@@ -100,7 +100,9 @@ def run_case(case: Case, material: Material, runs: Runs, tools: JobTools) -> Fac
         steps = [freeze(material.settings(case.chain, *pair), models, tools.emit) for pair in files]
         args, asked = [step.args for step in steps], [step.asked for step in steps]
         template = replace(empty_record(), on_step_error='stop')
-        with workplace.worker(measurement.take, tools.flag, measurement.end_step, tools.profile) as worker:
+        # Each run loads its models and prepares its source, like a run of its own process.
+        opened = workplace.worker(measurement.take, tools.flag, measurement.end_step, tools.profile, shares=False)
+        with opened as worker:
             worker.sweep()
             claim, record, _ = claim_adhoc(workplace.job_store(), 'benchmark', args, asked, template)
             case.job_id = record.id

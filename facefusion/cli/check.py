@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from facefusion.pipeline.content_screening import ContentScreening
 
 GROUPS: tuple[type, ...] = (ExecutionOptions, ModelOptions, StoreOptions, ConsoleOptions)
-UNREAD = frozenset({'execution_engine', 'execution_thread_count'})
+UNREAD = frozenset(
+    (
+        *('execution_batch_size', 'execution_engine', 'execution_thread_count'),
+        *('video_memory_limit', 'video_memory_strategy'),
+    )
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +75,7 @@ def _screening(invocation: Invocation, emit: Emit, flag: StopFlag) -> ContentScr
     voters = find_voters(store)
     emit(voters.message('check'))
     store.fetch(voters.models)
-    sessions = open_sessions(store, invocation.settings[ExecutionOptions])
+    sessions = open_sessions(store, invocation.settings[ExecutionOptions], emit=emit)
     scores = RunFolders(invocation.jobs_path(), None).content_scores()
     return prepare_screening(sessions, store, voters.models, scores, False, emit, flag)
 

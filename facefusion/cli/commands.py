@@ -58,6 +58,8 @@ class Command(NamedTuple):
 # ``--mode`` precedes the command. A mode with a value here always runs this command.
 MODE_FLAG = '--mode'
 MODES = {'headless': '', 'gui': 'gui', 'benchmark': 'benchmark'}
+# Other names of these commands.
+ALIASES = {'gui': ('run',)}
 
 _DRAFTING, _STEPS = 'facefusion.cli.job_drafting', 'facefusion.cli.job_steps'
 _LISTING, _RUNNING = 'facefusion.cli.job_listing', 'facefusion.cli.job_running'

@@ -60,12 +60,15 @@ GROUPS: tuple[type, ...] = (
 # The command lists all people, whom a run would select among. It analyses chunks in threads, which networks keep busy.
 UNREAD = frozenset(
     {
+        'execution_batch_size',
         'execution_engine',
         'face_selector_mode',
         'face_selector_order',
         'face_selector_gender',
         'face_selector_age_start',
         'face_selector_age_end',
+        'video_memory_limit',
+        'video_memory_strategy',
     }
 )
 _SHOWN_DOUBTS = 10
@@ -159,7 +162,7 @@ def _tools(invocation: Invocation, settings: Settings, emit: Emit, flag: StopFla
     models = [*detector_models(settings[FaceDetectorOptions]), *landmarker_models(settings[FaceLandmarkerOptions])]
     models += [recogniser, *voters.models, *_attributes(store)]
     store.fetch(models)
-    sessions = open_sessions(store, settings[ExecutionOptions])
+    sessions = open_sessions(store, settings[ExecutionOptions], emit=emit)
     temp = Path(work.temp_path) if work.temp_path else None
     folders = RunFolders(invocation.jobs_path(), temp, int(work.cache_size * 1e9))
     return SurveyTools(

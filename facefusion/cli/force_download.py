@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facefusion.cli.invocation import Invocation
-from facefusion.cli.models import all_models, packaged_models
+from facefusion.cli.models import all_models
 from facefusion.cli.signals import stop_on_signals
 from facefusion.errors import ModelError
 from facefusion.events import Message
@@ -25,6 +25,8 @@ def run(invocation: Invocation) -> int:
     store = invocation.model_store(emit, flag)
     failed: list[ModelError] = []
     with stop_on_signals(flag):
+        from facefusion.models.catalog import packaged_models
+
         embedded = packaged_models(store.catalog)
         others = [model_id for model_id in all_models(store.catalog) if model_id not in embedded]
         licences = invocation.local_models().licences

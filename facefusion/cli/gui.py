@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from facefusion.cli.invocation import Invocation
-from facefusion.engines.process_settings import tune_process
+from facefusion.cli.parser import given_flags
 from facefusion.events import Message
 from facefusion.gui.options import GuiOptions
 from facefusion.jobs.options import HaltOptions, NotifyOptions
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import PageOptions
+from facefusion.settings import layers_of
 from facefusion.steps.arguments import STEP_GROUPS
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, HaltOptions, GuiOptions, PageOptions)
@@ -16,13 +17,13 @@ GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, HaltOp
 
 def run(invocation: Invocation) -> int:
     """Serve the page until SIGINT or SIGTERM."""
-    tune_process()
     from facefusion.gui.context import GuiContext
     from facefusion.gui.media_roots import find_roots
     from facefusion.gui.server import create_app, listen, serve
 
     emit, options = invocation.emit(), invocation.settings[GuiOptions]
-    roots = find_roots(options.media_roots)
+    state_path = invocation.jobs_path().absolute() / '.gui'
+    roots = find_roots(options.media_roots).including(state_path / 'uploads')
     listening = listen(options)
     address = listening.access.address()
     if not listening.access.is_local:
@@ -31,12 +32,15 @@ def run(invocation: Invocation) -> int:
 
     def announce() -> None:
         print(address, flush=True)
+        emit(Message('info', 'gui', f'the page is at {address}; Ctrl-C ends it'))
         if options.open_browser:
             import webbrowser
 
             if not webbrowser.open(address):
                 emit(Message('warn', 'gui', 'no browser was found: open the address by hand'))
 
-    context = GuiContext(invocation, roots, invocation.jobs_path() / '.gui')
+    flags = given_flags(invocation.arguments, GROUPS)
+    layers = layers_of(GROUPS, flags, invocation.ini, invocation.environ)
+    context = GuiContext(invocation, roots, state_path, GROUPS, layers)
     serve(create_app(context, listening.access), listening, [announce])
     return 0

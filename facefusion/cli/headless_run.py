@@ -8,15 +8,15 @@ from dataclasses import replace
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
-from facefusion.engines.process_settings import tune_process
-from facefusion.events import Emit, Message
+from facefusion.events import EVENT_VERSION, Emit
 from facefusion.jobs.options import NotifyOptions
 from facefusion.pipeline.options import PathOptions, PlanOptions
 from facefusion.pipeline.request import required_paths
 from facefusion.services.adhoc_run import run_adhoc
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import ConsoleOptions, PageOptions
-from facefusion.steps.arguments import STEP_GROUPS, freeze, freeze_models, with_mapped_sources
+from facefusion.services.step_plan import plan_of
+from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
 
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, PlanOptions, PageOptions)
@@ -45,20 +45,10 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> None:
 
 def _print_plan(invocation: Invocation) -> int:
     """Print only the plan on stdout: one JSON document, or one line with ``--progress json``."""
-    tune_process()
-    from facefusion.events import EVENT_VERSION
-    from facefusion.steps.step_run import memory_limit, plan_step
-
     console = invocation.settings[ConsoleOptions]
     quiet = invocation.settings.replace(replace(console, progress='none'))
     emit = replace(invocation, settings=quiet).emit()
-    store = invocation.model_store(emit)
-    settings = freeze_models(with_mapped_sources(invocation.settings), invocation.local_models(), emit)
-    plan = plan_step(settings, store, emit)
-    limit, record = memory_limit(invocation.settings), plan.summary()
-    if limit is not None and plan.memory > limit:
-        text = f'--system-memory-limit allows {limit / 1e6:.0f} MB, and one worker needs {plan.memory / 1e6:.0f} MB'
-        emit(Message('warn', 'plan', f'the run would be refused: {text}'))
+    record = plan_of(invocation, invocation.settings, emit).record
     if console.progress == 'json':
         print(json.dumps({'version': EVENT_VERSION, 'event': 'plan', 'plan': record}))
     else:

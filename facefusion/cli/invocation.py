@@ -6,11 +6,13 @@ import argparse
 from dataclasses import dataclass
 
 from facefusion.services.workplace import Workplace
+from facefusion.settings import IniFile
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation(Workplace):
-    """The input of a command; ``mode`` is the value of ``--mode``, or ''."""
+    """The input of a command; ``mode`` is the value of ``--mode``, or ''; ``ini`` is the ini file of the command."""
 
     arguments: argparse.Namespace
     mode: str = ''
+    ini: IniFile | None = None

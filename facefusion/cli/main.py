@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion import version
-from facefusion.cli.commands import COMMANDS, MODE_FLAG, MODES, Spec
+from facefusion.cli.commands import ALIASES, COMMANDS, MODE_FLAG, MODES, Spec
 from facefusion.cli.signals import leave_on_signals
 from facefusion.cli.streams import use_utf8
 from facefusion.errors import FaceFusionError, UsageError
@@ -104,7 +104,7 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
         return mode, rest
     command = MODES[mode]
     named = rest[0] if rest and not rest[0].startswith('-') else ''
-    if named not in ('', command):
+    if named not in ('', command, *ALIASES.get(command, ())):
         raise UsageError(
             'mode-command',
             f'{MODE_FLAG} {mode} does not run {named}',
@@ -130,7 +130,7 @@ def _check_headless(argv: list[str]) -> None:
             f'{MODE_FLAG} headless needs a command',
             hint=f'write {MODE_FLAG} headless headless-run ..., or another command of `{PROGRAM} --help`',
         )
-    if argv[0] == MODES['gui']:
+    if argv[0] in (MODES['gui'], *ALIASES[MODES['gui']]):
         raise UsageError(
             'mode-command',
             f'{MODE_FLAG} headless does not run {argv[0]}',
@@ -159,7 +159,7 @@ def _prepare(name: str, spec: Spec, argv: list[str], environ: Mapping[str, str],
     # The policy in the ini files of the home and of the program always applies, even with --config-path.
     paths = {home / INI_NAME, program_path() / INI_NAME} - {ini.path if ini is not None else None}
     house = [found for path in sorted(paths) if (found := read_ini(path, required=False)) is not None]
-    invocation = Invocation(resolve(spec.groups, flags, ini, environ, house), home, environ, arguments, mode)
+    invocation = Invocation(resolve(spec.groups, flags, ini, environ, house), home, environ, arguments, mode, ini)
     invocation.remark(remarks)
     return invocation
 

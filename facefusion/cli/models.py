@@ -69,6 +69,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument('export_path', metavar='FOLDER', type=path_argument, help='folder that `models import` reads')
     verify = commands.add_parser('verify', help='compare every model file with its digest')
     verify.add_argument('model_ids', nargs='*', metavar='ID', help='default: all models of the catalogue')
+    verify.add_argument(
+        '--batch', action='store_true', help='also say which models take several crops per call on an accelerator'
+    )
     for command in (listing, fetch, bring, export, verify):
         add_config_path(command, is_repeated=True)
         add_options(command, GROUPS)
@@ -92,6 +95,8 @@ def run_models(arguments: argparse.Namespace, work: ModelsWork) -> int:
         entries = _listed(catalog, arguments.list_task, arguments.list_licence, arguments.list_all)
         return list_models(work.store, entries, as_json=arguments.list_format == 'json')
     if command == 'fetch':
+        from facefusion.models.catalog import packaged_models
+
         work.store.fetch(wanted_models(work, arguments.model_ids) or packaged_models(catalog))
         return 0
     if command == 'import':
@@ -99,14 +104,9 @@ def run_models(arguments: argparse.Namespace, work: ModelsWork) -> int:
     if command == 'export':
         return _export(work, Path(arguments.export_path))
     named = [catalog.entry(model_id).id for model_id in arguments.model_ids]
+    if arguments.batch:
+        return verify_batches(work, named or all_models(catalog))
     return verify_models(work.store, named or all_models(catalog))
-
-
-def packaged_models(catalog: Catalog) -> list[str]:
-    """Return the ids of the embedded set: the models that come from the package index."""
-    from facefusion.models.catalog import PackageSource
-
-    return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
 
 
 def all_models(catalog: Catalog) -> list[str]:
@@ -162,6 +162,27 @@ def verify_models(store: ModelStore, model_ids: Sequence[str]) -> int:
     print_table(rows)
     sys.stdout.flush()
     store.verify(damaged)
+    return 0
+
+
+def verify_batches(work: ModelsWork, model_ids: Sequence[str]) -> int:
+    """Print for each installed model whether it takes several crops per call, and why.
+
+    Raises ModelError for damaged files after printing, and ResourceError.
+    """
+    from facefusion.inference.batch_files import batch_file, describe
+
+    damaged = []
+    rows = [('id', 'state', 'batches', 'reason')]
+    for model_id in model_ids:
+        check = work.store.check(model_id, thorough=True)
+        damaged += [model_id] if check.state == 'damaged' else []
+        if check.state == 'present' and check.path.suffix == '.onnx':
+            verdict = batch_file(check.path, work.emit).verdict
+            rows.append((model_id, check.state, describe(verdict), verdict.reason))
+    print_table(rows)
+    sys.stdout.flush()
+    work.store.verify(damaged)
     return 0
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import path_argument
 from facefusion.cli.signals import stop_on_signals
-from facefusion.engines.process_settings import tune_process
 from facefusion.jobs.options import StoreOptions
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.services.options import ConsoleOptions
+from facefusion.services.verification import verified
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
@@ -53,17 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Print the verdict; return 0 for an intact file of a trusted signer, otherwise 1."""
-    tune_process()
-    from facefusion.jobs.claim import CERTIFICATE_FOLDER
-    from facefusion.provenance.trust import trusted_roots
-    from facefusion.provenance.verify import verify
-
     arguments, flag = invocation.arguments, StopFlag()
-    fallback = invocation.jobs_path() / CERTIFICATE_FOLDER
-    roots = trusted_roots(invocation.settings[ProvenanceOptions], invocation.environ, fallback)
+    sidecar = Path(arguments.sidecar) if arguments.sidecar else None
     with stop_on_signals(flag):
-        sidecar = Path(arguments.sidecar) if arguments.sidecar else None
-        verdict = verify(Path(arguments.verified_file), roots, sidecar, flag, job_ids(invocation.jobs_path()))
+        verdict = verified(invocation, Path(arguments.verified_file), sidecar, flag)
     if arguments.verify_format == 'json':
         print(json.dumps(verdict.as_record(), indent=1))
     else:
@@ -71,16 +63,6 @@ def run(invocation: Invocation) -> int:
             # File names that are not UTF-8 contain surrogates, which a terminal cannot print.
             print(line.encode('utf-8', 'backslashreplace').decode('utf-8'))
     return 0 if verdict.is_good else 1
-
-
-def job_ids(folder: Path) -> Iterator[str]:
-    """Yield the ids of the jobs of a store; none when the store is missing or unreadable."""
-    from facefusion.errors import FaceFusionError
-    from facefusion.jobs.store import JobStore
-
-    if folder.is_dir():
-        with suppress(FaceFusionError, OSError):
-            yield from JobStore(folder).job_files()
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:

@@ -25,7 +25,7 @@ def running_engine(
     ``mark`` is the payload of the invisible mark, or None without one.
     """
     plan, emit, sessions = run.context.plan, run.context.emit, run.context.sessions
-    processes = plan.processes if sessions.providers[0] == 'cpu' else min(plan.processes, len(device_ids))
+    processes = plan.processes if sessions.providers[0] == 'cpu' else min(plan.processes, len(set(device_ids)))
     if run.context.profile is not NO_PROFILE:
         processes = 1
     words = f'{processes} processes with {plan.workers} threads' if processes > 1 else f'{plan.workers} threads'
@@ -46,5 +46,5 @@ def running_engine(
         estimates_ages=run.screening.estimator is not None,
         mark=mark,
     )
-    with closing(ProcessEngine(task, plan.workers, processes, device_ids, emit)) as engine:
+    with closing(ProcessEngine(task, plan.workers, processes, tuple(dict.fromkeys(device_ids)), emit)) as engine:
         yield engine

@@ -9,7 +9,10 @@ from functools import partial
 from facefusion.engines.messages import ChunkUnit, SegmentUnit, WorkerTask
 from facefusion.errors import InternalError
 from facefusion.events import Emit
+from facefusion.inference.memory import Lifetime
+from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import SessionPool
+from facefusion.inference.providers import SessionRules
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import ReaderPool
 from facefusion.media.sources import open_frames
@@ -37,7 +40,10 @@ class WorkerUnits:
         self._emit = emit
         # The run has fetched and verified the models.
         self._store = ModelStore(task.catalog, task.weights, offline=True, emit=emit, stop=flag)
-        sessions = SessionPool(self._store, task.providers, task.device_id)
+        options = task.settings[ExecutionOptions]
+        rules, lifetime = SessionRules(options.allow_cpu_fallback, emit=emit), Lifetime.of(options)
+        sessions = SessionPool(self._store, task.providers, task.device_id, rules=rules, lifetime=lifetime)
+        sessions.ladder.begin(emit)
         self._context = RunContext(task.plan, task.settings, sessions, task.digests, emit, flag)
         # The folder is not opened, because the run has marked it as in use.
         self._folder = WorkFolder(task.work, task.digests, AnalysisCache(*task.cache, emit))
@@ -66,11 +72,14 @@ class WorkerUnits:
 
     def _prepare_segments(self, video: VideoPlan, is_altered: bool) -> RenderUnits:
         task, watermarks = self._task, NO_WATERMARKS
+        # All chunks of the clip are analysed before its first segment is rendered.
+        self._context.sessions.stage_ended(task.plan.processor_models)
         if is_altered:
             watermarks = watermarks_of_run(task.plan, task.settings, task.mark, self._emit)
         voices = extract_voices(self._context, self._folder)
         chain = prepare_processors(self._context, self._face_tools().analyser, voices)
         units = render_units(task.plan, video, chain, watermarks, self._folder, self._flag)
+        units = replace(units, ladder=self._context.sessions.ladder)
         return units.reading_with(open_frames(task.plan.target, 1, self._flag), 1)
 
     def _face_tools(self) -> FaceTools:

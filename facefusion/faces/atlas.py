@@ -153,8 +153,7 @@ class AtlasMasks:
         self._texels = topology.texels(grid.size)
         self._size = size = grid.size
         self._unit = unit = size / 128
-        inside = cv2.copyMakeBorder(grid.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-        self.rim = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1] / size, np.float32)
+        self.rim = rim_distance(grid.inside)
         self.skin_to_rim = grid.inside * (1 - self._features(eyes=4, brows=3, lips=2))
         self.skin = self.skin_to_rim * smooth_step(self.rim / 0.05)
         self.centre = blur(self._ellipse((64, 74), (36, 40)), 3 * unit)
@@ -174,12 +173,7 @@ class AtlasMasks:
 
     def polygon(self, ring: Sequence[int], grow: int = 0) -> Floats:
         """1 inside a ring of vertices, dilated by ``grow`` texels."""
-        mask = np.zeros((self._size, self._size), np.uint8)
-        cv2.fillPoly(mask, [fixed_point(self._texels[list(ring)])], 1, shift=SHIFT)
-        if grow > 0:
-            shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-            return np.asarray(cv2.dilate(mask, shape), np.float32)
-        return mask.astype(np.float32)
+        return ring_mask(self._texels, self._size, ring, grow)
 
     def central_disc(self) -> Floats:
         """The soft ellipse whose texture is never faded: nose, mouth and inner cheeks."""
@@ -208,6 +202,31 @@ class AtlasMasks:
         hull = cv2.convexHull((topology.atlas[list(NOSTRILS)] * self._size).astype(np.int32))
         cv2.fillConvexPoly(mask, hull, 1.0)
         return blur(np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.float32), 1.5 * self._unit)
+
+
+def rim_distance(inside: Floats) -> Floats:
+    """The distance of each texel to the outline of ``inside`` [size,size], as a fraction of the atlas."""
+    bordered = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.distanceTransform(bordered, cv2.DIST_L2, 5)[1:-1, 1:-1] / len(inside), np.float32)
+
+
+def ring_mask(texels: Floats, size: int, ring: Sequence[int], grow: int = 0) -> Floats:
+    """1 inside a ring of vertices at ``texels`` [468,2] of an atlas of this size, dilated by ``grow`` texels."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [fixed_point(texels[list(ring)])], 1, shift=SHIFT)
+    if grow > 0:
+        shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+        return np.asarray(cv2.dilate(mask, shape), np.float32)
+    return mask.astype(np.float32)
+
+
+def covered_texels(topology: MeshTopology, size: int) -> Floats:
+    """1 where a triangle covers the atlas, else 0: ``AtlasGrid.inside`` alone."""
+    mask = np.zeros((size, size), np.uint8)
+    fixed = fixed_point(topology.texels(size))
+    for triangle in topology.triangles:
+        cv2.fillConvexPoly(mask, fixed[triangle], 1, lineType=8, shift=SHIFT)
+    return mask.astype(np.float32)
 
 
 def _barycentric(corners: Floats, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> Floats:

@@ -8,7 +8,7 @@ measured from the best views of the face in a chunk; link merges it over all chu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,14 +19,16 @@ from facefusion.faces.topology import MeshTopology
 from facefusion.faces.views import FaceView as FaceView
 from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
+from facefusion.result_cache import ResultCache
 
 
 @dataclass(frozen=True, slots=True)
 class MeterTools:
-    """Everything that a meter may use."""
+    """Everything that a meter may use; ``cache`` keeps tables for later runs of the process."""
 
     topology: MeshTopology
     sessions: SessionPool
+    cache: ResultCache = field(default_factory=lambda: ResultCache(0))
 
 
 class FaceMeter(Protocol):

@@ -51,7 +51,8 @@ def make_detector(options: FaceDetectorOptions, sessions: SessionPool) -> Detect
 
 def make_mesh(sessions: SessionPool) -> Landmarker:
     """Return the mesh. Raises ModelError, ProviderError."""
-    return FaceMesh(sessions.session('face_mesh'))
+    # A call takes 1.2 ms of CPU time with one thread, and 1.6 ms with two.
+    return FaceMesh(sessions.at(1).session('face_mesh'))
 
 
 def make_point_landmarker(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from facefusion.events import silent
 from facefusion.faces.atlas import AtlasGrid, AtlasMasks, enlarge, shrink, smooth_step
 from facefusion.faces.coverage import CHROMA_FLOOR, CoverageFinder
 from facefusion.faces.eye_region import EyeRegion
@@ -29,6 +30,7 @@ from facefusion.faces.smooth import (
 )
 from facefusion.faces.topology import MeshTopology, vertex_normals
 from facefusion.media.frame import Frame
+from facefusion.result_cache import ResultCache
 
 ATLAS_SIZE = 128
 LIGHT_SIZE = 32
@@ -291,6 +293,11 @@ def _smooth_traits(traits: Values) -> Values:
     return np.where(is_quick, smooth_mean(traits, QUICK_REACH), smooth_mean(traits, TRAIT_REACH))
 
 
+def make_skin_meter(topology: MeshTopology, cache: ResultCache) -> SkinMeter:
+    """Return the meter for the face mesh, whose tables are computed once for all users of ``cache``."""
+    return cache.get('skin meter', lambda emit: SkinMeter(topology), silent)
+
+
 SKIN = FaceMeasurement(
     'skin',
     (
@@ -298,6 +305,6 @@ SKIN = FaceMeasurement(
         FaceValue('free', (TRAIT_SIZE, TRAIT_SIZE), 'uint8', 'uint8', FREE_REACH, _smooth_free),
         FaceValue('traits', (TRAIT_COUNT,), 'float32', 'float32', TRAIT_REACH, _smooth_traits),
     ),
-    prepare=lambda tools: SkinMeter(tools.topology),
+    prepare=lambda tools: make_skin_meter(tools.topology, tools.cache),
     needs_mesh=True,
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anyio import to_thread
 
 from facefusion.gui.media_roots import MediaRoots
+from facefusion.options import describe
+from facefusion.services.step_request import request_settings
 from facefusion.services.workplace import Workplace
-from facefusion.settings import Settings
+from facefusion.settings import Layer, Settings
+from facefusion.steps.arguments import STEP_GROUPS
 
 T = TypeVar('T')
 
@@ -20,18 +23,39 @@ T = TypeVar('T')
 class GuiContext:
     """Settings, folders and access of a running server. A group of routes gets it when the server starts.
 
-    ``workplace`` has the settings in force of all step and process options; ``state_path`` is a folder for files of the
-    page, such as the draft and uploads.
+    ``workplace`` has the settings in force of all step and process options, and ``layers`` the layer that each value
+    comes from; ``groups`` are their types. ``state_path`` is a folder for files of the page, such as the draft and
+    uploads.
     """
 
     workplace: Workplace
     roots: MediaRoots
     state_path: Path
+    groups: tuple[type, ...] = STEP_GROUPS
+    layers: Mapping[str, Layer] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
         """Return the settings in force, from the ini file, the environment and the flags of the command."""
         return self.workplace.settings
+
+    def step_settings(self, args: Any) -> Settings:
+        """Return the settings of a step of the page, whose paths are inside the media roots.
+
+        Raises UsageError request-argument, option-refused, path-not-absolute, path-outside-roots.
+        """
+        settings = request_settings(self.settings, args if isinstance(args, dict) else {}, STEP_GROUPS)
+        self.check_paths(settings)
+        return settings
+
+    def check_paths(self, settings: Settings) -> None:
+        """Raise UsageError if a path among the step options of ``settings`` is outside the media roots."""
+        for group in STEP_GROUPS:
+            for info in describe(group):
+                value = getattr(settings[group], info.key) if info.kind == 'path' else None
+                for path in value if isinstance(value, tuple) else (value,):
+                    if path is not None:
+                        self.roots.resolve(path)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

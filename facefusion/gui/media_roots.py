@@ -28,7 +28,7 @@ class MediaRoots:
         if not Path(path).is_absolute() or '\0' in path:
             raise UsageError('path-not-absolute', f'{path!r} is not an absolute path', hint='send the complete path')
         resolved = Path(os.path.realpath(path))
-        if not any(resolved.is_relative_to(folder) for folder in self.folders):
+        if not self.contain(resolved):
             raise OutsideRoots(
                 'path-outside-roots',
                 f'the page may not use {path}',
@@ -36,6 +36,14 @@ class MediaRoots:
                 hint='start the page with --media-roots and the folder of the file',
             )
         return resolved
+
+    def contain(self, resolved: Path) -> bool:
+        """Whether a path without links is inside a root."""
+        return any(resolved.is_relative_to(folder) for folder in self.folders)
+
+    def including(self, folder: Path) -> MediaRoots:
+        """Return the roots with one more folder, which need not exist yet."""
+        return MediaRoots(tuple(dict.fromkeys((*self.folders, Path(os.path.realpath(folder))))))
 
 
 def find_roots(named: Sequence[str]) -> MediaRoots:

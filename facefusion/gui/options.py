@@ -34,4 +34,14 @@ class GuiOptions:
         is_list=True,
         stored='job',
     )
+    upload_limit: float = option(
+        'float',
+        20.0,
+        'gigabytes of the largest file that the page uploads',
+        section='uis',
+        metavar='GB',
+        minimum=0,
+        maximum=10_000,
+        stored='job',
+    )
     open_browser: bool = option('flag', False, 'open the page in a browser', section='uis', stored='job')

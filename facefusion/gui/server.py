@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext
 from facefusion.gui.guard import Access, Guard, is_loopback
 from facefusion.gui.options import GuiOptions
-from facefusion.gui.routes import GROUPS
+from facefusion.gui.route_table import GROUPS
 
 API = '/api/v1'
 STATIC = Path(__file__).parent / 'static'
@@ -87,7 +88,20 @@ def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None
         lifespan='on',
     )
     server = _Server(config, on_start)
-    server.run(sockets=[listening.socket])
+    # uvicorn ends the process again with the signal that stopped it, which is no failure of a server.
+    with suppress(KeyboardInterrupt), _ignored_signals():
+        server.run(sockets=[listening.socket])
+
+
+@contextmanager
+def _ignored_signals() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM, apart from the handlers of the server itself, which restores these at its end."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Server(uvicorn.Server):

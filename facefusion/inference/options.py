@@ -17,7 +17,7 @@ class ExecutionOptions:
         'execution providers in order of preference; auto selects those that work on this machine',
         section='execution',
         is_list=True,
-        choices=('auto', 'cpu', 'cuda', 'tensorrt'),
+        choices=('auto', 'cpu', 'cuda', 'tensorrt', 'openvino', 'coreml', 'directml', 'rocm', 'migraphx', 'qnn'),
         stored='job',
     )
     execution_device_ids: tuple[int, ...] = option(
@@ -28,6 +28,13 @@ class ExecutionOptions:
         is_list=True,
         most_items=16,
         minimum=0,
+        stored='job',
+    )
+    allow_cpu_fallback: bool = option(
+        'flag',
+        False,
+        'use the CPU, with a warning, if an execution provider does not work',
+        section='execution',
         stored='job',
     )
     execution_thread_count: int | None = option(
@@ -48,12 +55,30 @@ class ExecutionOptions:
         choices=('auto', 'threads', 'processes'),
         stored='job',
     )
+    execution_batch_size: int | None = option(
+        'int',
+        None,
+        'number of crops per call of a network on an accelerator; default: measured once for each model and device',
+        section='execution',
+        minimum=1,
+        maximum=64,
+        stored='job',
+    )
     video_memory_strategy: str = option(
         'text',
         'strict',
-        'how long models remain in the memory of the device',
+        'how long models remain in the memory of an accelerator: strict until their stage has ended, moderate until '
+        'their step has ended, tolerant for all steps of the process',
         section='memory',
         choices=('strict', 'moderate', 'tolerant'),
         stored='job',
-        no_effect='each run loads its models once and frees them at its end',
+    )
+    video_memory_limit: float = option(
+        'float',
+        0.0,
+        'GB of memory for the models on an accelerator; 0 means no limit',
+        section='memory',
+        minimum=0.0,
+        maximum=1024.0,
+        stored='job',
     )

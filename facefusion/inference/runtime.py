@@ -13,4 +13,16 @@ os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
 import onnxruntime
 
+from facefusion.errors import SetupError
+
+if not hasattr(onnxruntime, 'InferenceSession'):
+    raise SetupError(
+        'onnxruntime-broken',
+        'the installed package onnxruntime is empty',
+        cause='another build of it was uninstalled, which removed the files of both',
+        hint='run `python install.py`, which installs exactly one build',
+    )
+# The program itself reports why a provider fails; the log of onnxruntime would repeat it on stderr.
+onnxruntime.set_default_logger_severity(4)
+
 __all__ = ['onnxruntime']

@@ -162,7 +162,8 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``kind`` selects the adapter. ``template`` is the alignment of the face, ``size`` the width and height of the input,
     ``mean`` and ``std`` normalise RGB 0..1. ``scale`` is the enlargement of an upscaler, ``tile`` its tile, padding and
-    overlap in pixels. ``strides`` are those of a detector.
+    overlap in pixels. ``strides`` are those of a detector. ``precision`` is that of the file; with
+    ``keeps_quality_in_fp16`` a file of single precision was compared with half precision, and may be run so.
     """
 
     kind: Text
@@ -174,6 +175,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True):
     tile: tuple[Count, ...] = ()
     strides: tuple[Count, ...] = ()
     precision: Literal['', 'fp16'] = ''
+    keeps_quality_in_fp16: bool = False
 
 
 class Alternate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -284,6 +286,11 @@ class Catalog:
             close = get_close_matches(model_id, self._entries, n=1)
             hint = f'did you mean {close[0]}?' if close else 'see: facefusion models list --all'
             raise ModelError('model-unknown', f'the catalogue has no model {model_id!r}', hint=hint) from None
+
+
+def packaged_models(catalog: Catalog) -> list[str]:
+    """Return the ids of the embedded set: the models that come from the package index."""
+    return [entry.id for entry in catalog if not entry.is_example and isinstance(entry.sources[0], PackageSource)]
 
 
 def host_label(url: str) -> str:

@@ -28,6 +28,7 @@ from facefusion.faces.options import (
     detector_models,
     landmarker_models,
 )
+from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.runtime import onnxruntime
 from facefusion.media.file_stamp import LEAVE_ALONE, FileStamp, check_unchanged
 from facefusion.media.info import MediaInfo
@@ -125,7 +126,8 @@ def fingerprint_run(
         'font': _source_sha256(Path(font)) if font is not None else None,
         'reference': _source_sha256(Path(reference)) if reference is not None else None,
         'processors': [processor.name for processor in plan.processors],
-        'batch': plan.batch,
+        # A measured size may differ in each run; the stored plan keeps it.
+        'batch': settings[ExecutionOptions].execution_batch_size if ExecutionOptions in settings else None,
         'models': {name: models[name] for name in plan.models},
         'settings': {key: value for key, value in plan.settings.items() if key not in _NOT_PIXELS},
         'timeline': [video.timeline.as_record(), _sha256(video.timeline.sources), _sha256(video.timeline.pts)],

@@ -103,10 +103,10 @@ class Plan:
 
     ``memory_parts`` add up to ``memory``; ``workers`` is the number of chunks or frames processed at once,
     ``processes`` the number of processes that share them. They depend on the machine, and none changes a pixel.
-    ``processed_size`` is the width and height after the processors,
-    ``written_size`` that of the output. ``batch`` is the number of frames per call of a processor, and of crops per
-    call of a network. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose
-    audio the processors use and whose mix the output contains; an image target is shown for the duration of the longest
+    ``processed_size`` is the width and height after the processors, ``written_size`` that of the output. ``batch`` is
+    the number of frames per call of a processor, ``batches`` that of crops per call of the network of a model, if it is
+    not 1. ``models`` are the catalogue ids of all networks. ``sounds`` are the voices of ``cast``, whose audio the
+    processors use and whose mix the output contains; an image target is shown for the duration of the longest
     one. ``cast`` has the sources of each person. ``selecting`` are the names of the measurements that the face selector
     reads.
     """
@@ -129,6 +129,7 @@ class Plan:
     sounds: tuple[SoundInfo, ...] = ()
     cast: Cast = NO_CAST
     selecting: tuple[str, ...] = ()
+    batches: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def written_size(self) -> tuple[int, int]:
@@ -142,6 +143,11 @@ class Plan:
     def gate_models(self) -> tuple[str, ...]:
         """The models of the content gate."""
         return tuple(name for name in self.models if name in GATE_MODELS)
+
+    @property
+    def processor_models(self) -> tuple[str, ...]:
+        """The models of the processors."""
+        return tuple(name for processor in self.processors for name in processor.models)
 
     @property
     def requirements(self) -> Requirements:
@@ -180,6 +186,7 @@ class Plan:
             'workers': self.workers,
             'processes': self.processes,
             'batch': self.batch,
+            'batches': dict(self.batches),
             'work_bytes': self.work_space,
             'output_bytes': self.output_space,
             'processed_size': list(self.processed_size),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facefusion.events import Message
+from facefusion.events import Emit, Message
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.face import LinkedFace
 from facefusion.faces.measurement_types import MeterTools
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.point_analyser import make_analyser
-from facefusion.faces.skin import SkinMeter
-from facefusion.faces.topology import load_topology
+from facefusion.faces.skin import make_skin_meter
+from facefusion.faces.topology import MeshTopology, load_topology
 from facefusion.media.voice import Voice
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.content_screening import ContentScreening
@@ -64,8 +64,8 @@ def prepare_run(
     voices = extract_voices(context, work) if work is not None else ()
     faces = prepare_faces(context)
     with context.profile.span('content gate'):
-        screening.check_sources(context.plan.sources, faces.analyser, context.emit)
-    return PreparedRun(
+        _check_sources(context, screening, faces.analyser)
+    run = PreparedRun(
         context=context,
         work=work,
         screening=screening,
@@ -76,6 +76,19 @@ def prepare_run(
         chain=prepare_processors(context, faces.analyser, voices),
         voices=voices,
     )
+    # Frees the networks that only sources needed.
+    context.sessions.stage_ended(context.plan.models)
+    return run
+
+
+def _check_sources(context: RunContext, screening: ContentScreening, analyser: FaceFinder) -> None:
+    """Raise ContentRefused for a refused source; a source that passed in an earlier step is not checked again."""
+    sources = context.plan.sources
+
+    def check(emit: Emit) -> None:
+        screening.check_sources(sources, analyser, emit)
+
+    context.kept.get('content gate', sources, (), check, context.emit)
 
 
 def prepare_faces(context: RunContext) -> FaceTools:
@@ -89,24 +102,31 @@ def prepare_faces(context: RunContext) -> FaceTools:
             settings[FaceLandmarkerOptions],
             settings[FaceSelectorOptions],
         )
-    meters = plan.measurements.prepare(MeterTools(load_topology(), context.sessions))
+    meters = plan.measurements.prepare(MeterTools(_topology(context), context.sessions, context.kept.cache))
     return FaceTools(*profiled(analyser, meters, context.profile))
+
+
+def _topology(context: RunContext) -> MeshTopology:
+    return context.kept.cache.get('topology', lambda emit: load_topology(), context.emit)
 
 
 def prepare_processors(context: RunContext, analyser: FaceFinder, voices: Sequence[Voice]) -> Chain:
     """Return the processors, ready to process. Raises their errors, such as NoFaceError."""
     plan = context.plan
+    # The frames of a clip are processed side by side, so their networks have one thread each.
+    threads = plan.workers if plan.video is None else 1
     tools = ProcessorTools(
         settings=context.settings,
-        sessions=context.sessions,
+        sessions=context.sessions.at(threads),
         analyser=analyser,
-        meter=SkinMeter(load_topology()) if plan.requirements.mesh else None,
+        meter=make_skin_meter(_topology(context), context.kept.cache) if plan.requirements.mesh else None,
         emit=context.emit,
-        batch=plan.batch,
+        batches=plan.batches,
         voices=tuple(voices),
         flag=context.flag,
-        threads=plan.workers if plan.video is None else 1,
+        threads=threads,
         cast=plan.cast,
+        kept=context.kept,
     )
     return prepare_chain(plan, tools, context.profile)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,8 +106,10 @@ def _execute_clip(run: PreparedRun, video: VideoPlan, engine: Engine, report: Fa
         else:
             will_change = link_image(run, work, report)
         watermarks = run.watermarks_if(will_change)
+        run.context.sessions.stage_ended(plan.processor_models)
         return_freed_memory()
         clip, manifest = _finished_clip(run, engine, _segments(run, video, work, watermarks))
+        run.context.sessions.stage_ended()
         done = WorkDone(**manifest.facts, is_labelled=watermarks.label is not None)
 
         def check() -> None:
@@ -211,7 +214,8 @@ def _report_damage(run: PreparedRun, report: FaceReport) -> None:
 
 def _segments(run: PreparedRun, video: VideoPlan, work: WorkFolder, watermarks: Watermarks) -> RenderUnits:
     context = run.context
-    return render_units(context.plan, video, run.chain, watermarks, work, context.flag, context.profile)
+    units = render_units(context.plan, video, run.chain, watermarks, work, context.flag, context.profile)
+    return replace(units, ladder=context.sessions.ladder)
 
 
 def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tuple[Path, Manifest]:
@@ -224,7 +228,7 @@ def _finished_clip(run: PreparedRun, engine: Engine, units: RenderUnits) -> tupl
     manifest = work.find_intact(key, clip, flag)
     if manifest is None:
         segments = _rendered(run, engine, units)
-        facts = [SegmentFacts(**entry.facts) for _, entry in segments]
+        facts = [SegmentFacts(*(entry.facts[name] for name in SegmentFacts._fields)) for _, entry in segments]
         with work.verifying(segments, flag) as opener:
             parts = [path for path, _ in segments], video.timeline, plan.target, video.encoder, video.audio
             joining = Joining(*parts, video.extras, max(each.delay for each in facts), opener)

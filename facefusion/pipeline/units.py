@@ -7,9 +7,10 @@ is small enough to be sent from another process to the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from facefusion.inference.memory_ladder import MemoryLadder
 from facefusion.media.file_stamp import check_unchanged
 from facefusion.media.files import called
 from facefusion.media.info import MediaInfo, VideoInfo
@@ -28,6 +29,8 @@ from facefusion.provenance.watermarking import Watermarks
 from facefusion.stopping import StopFlag
 
 Advance = Callable[[], None]
+# The fact of a segment about the steps down since the memory of the accelerator ran out.
+DEVICE_MEMORY = 'device_memory'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +57,14 @@ class AnalysisUnits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderUnits:
-    """The segments of one clip; any number of threads may render them."""
+    """The segments of one clip; any number of threads may render them.
+
+    The manifest of a segment lists the steps down of ``ladder`` until its end.
+    """
 
     rendering: SegmentRendering
     folder: WorkFolder
+    ladder: MemoryLadder = field(default_factory=MemoryLadder)
 
     def reading_with(self, readers: FrameSource, workers: int) -> RenderUnits:
         """Return the same units, which reuse these decoders and process frames in this many threads."""
@@ -85,7 +92,9 @@ class RenderUnits:
         with called(path.name, self.folder.part(path)):
             facts = self.rendering.write(self.rendering.video.segments[number], self.folder.part(path), flag, advance)
         check_unchanged(self.rendering.target, flag)
-        return self.folder.publish(self.key(number), path, flag, facts._asdict())
+        steps = self.ladder.steps()
+        noted = {DEVICE_MEMORY: steps} if steps else {}
+        return self.folder.publish(self.key(number), path, flag, facts._asdict() | noted)
 
 
 def analysis_units(

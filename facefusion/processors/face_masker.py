@@ -101,9 +101,9 @@ def prepare_masker(options: FaceMaskOptions, tools: ProcessorTools, template: st
     from_mesh = tuple(kind for kind in mesh_types(options) if kind in ('occlusion', 'region'))
     for text in (_needs_mesh(kind) for kind in from_mesh if not mesh):
         tools.emit(Message('warn', name, text))
-    pool, batch = tools.sessions, tools.batch
-    networks = [Occluder(pool.session(each), pool.contract(each), batch) for each in found]
-    parser = [FaceParser(pool.session(each), pool.contract(each), batch) for each in parsers(options)]
+    pool = tools.sessions
+    networks = [Occluder(pool.batched(each), pool.contract(each), tools.batch_of(each)) for each in found]
+    parser = [FaceParser(pool.batched(each), pool.contract(each), tools.batch_of(each)) for each in parsers(options)]
     return FaceMasker(
         options,
         OcclusionMasks(networks, template) if networks else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -15,6 +15,7 @@ from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import Frame
 from facefusion.media.voice import Voice
 from facefusion.processors.cast import NO_CAST, Cast
+from facefusion.processors.source_results import SourceResults
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
@@ -55,11 +56,12 @@ class Processor(Protocol):
 class ProcessorTools:
     """The arguments of ``prepare``, which is called once per run.
 
-    ``batch`` is the number of crops in one call of a network (see ``inference.batches``). ``cast`` has the sources by
+    ``batches`` has the number of crops in one call by model, and ``batch`` that of other networks (see
+    ``inference.batches``). ``cast`` has the sources by
     person. ``voices`` are those of ``cast.voices``, extracted, if a processor requires them; ``FrameTask.seconds`` is
     the position in each. ``flag`` is for processors that need minutes per frame; all others are stopped between frames.
     ``threads`` is the number of threads that a network may use: 1 for a clip, whose frames are processed by several
-    workers.
+    workers. ``kept`` has the results of earlier steps for the same sources.
     """
 
     settings: Settings
@@ -72,3 +74,9 @@ class ProcessorTools:
     flag: StopFlag = field(default_factory=StopFlag)
     threads: int = 1
     cast: Cast = NO_CAST
+    kept: SourceResults = field(default_factory=SourceResults)
+    batches: Mapping[str, int] = field(default_factory=dict)
+
+    def batch_of(self, model_id: str) -> int:
+        """Return the number of crops in one call of the network of a model."""
+        return self.batches.get(model_id, self.batch)

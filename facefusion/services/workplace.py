@@ -109,12 +109,19 @@ class Workplace:
 
     @contextmanager
     def worker(
-        self, emit: Emit, flag: StopFlag, on_step: OnStep | None = None, profile: Profile | None = None
+        self,
+        emit: Emit,
+        flag: StopFlag,
+        on_step: OnStep | None = None,
+        profile: Profile | None = None,
+        *,
+        shares: bool = True,
     ) -> Iterator[Worker]:
         """Yield a worker with the models, devices and folders of this process, then wait for its notifications.
 
         The worker calls ``on_step`` after each step. ``profile`` times its steps; without one, --profile creates one
-        and writes it at the end, even after a failure. Raises OutputError profile-unwritable.
+        and writes it at the end, even after a failure. ``shares``: whether the steps share what they load. Raises
+        OutputError profile-unwritable.
         """
         tune_process()
         from facefusion.jobs.notify import Notifier
@@ -133,7 +140,7 @@ class Workplace:
             if profile is None:
                 profile = opened.enter_context(profile_file(self.settings[ProfileOptions].profile, emit))
             environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, models, profile)
-            runner = JobRunner(store, LocalStepWork(self.settings, environment), timeout, emit, on_step)
+            runner = JobRunner(store, LocalStepWork(self.settings, environment, shares=shares), timeout, emit, on_step)
             yield Worker(store, runner, notifier, timeout, emit, flag)
 
 

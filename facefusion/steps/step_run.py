@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from facefusion.engines.choice import running_engine
 from facefusion.errors import ContentRefused, MediaError, ResourceError, UsageError
 from facefusion.events import Emit, Event, LogLevel, Message, RunFinished, RunPlanned
-from facefusion.inference.batches import batch_size
+from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+from facefusion.inference.memory import Lifetime, check_video_memory
 from facefusion.inference.options import ExecutionOptions
-from facefusion.inference.pool import open_sessions
 from facefusion.jobs.claim import CERTIFICATE_FOLDER, WORK_FOLDER
 from facefusion.jobs.work_files import JobWork
 from facefusion.media.info import VideoInfo
@@ -22,6 +22,7 @@ from facefusion.media.kinds import find_kind
 from facefusion.media.options import OutputOptions
 from facefusion.models.choice import EmbeddedModels, ModelChooser
 from facefusion.models.store import ModelStore
+from facefusion.pipeline.accelerator_batches import with_batches
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
@@ -45,6 +46,7 @@ from facefusion.pipeline.run import execute
 from facefusion.pipeline.signing import signer_of_run
 from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run
 from facefusion.pipeline.work_folder import WorkFolder
+from facefusion.processors.source_results import SourceResults
 from facefusion.profiling import NO_PROFILE, Profile
 from facefusion.provenance.options import ProvenanceOptions
 from facefusion.provenance.sidecar import sidecar_of
@@ -56,6 +58,7 @@ from facefusion.safety.sample_cache import model_digests
 from facefusion.safety.voters import find_voters
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models
+from facefusion.steps.kept import Kept
 from facefusion.stopping import StopFlag
 
 CONTENT_FOLDER = '.content'
@@ -66,7 +69,8 @@ DEFAULT_CACHE_BYTES = 2_000_000_000
 class StepEnvironment(NamedTuple):
     """Model files, folders and environment variables of a process that runs steps.
 
-    ``models`` selects a model for steps of older records that contain 'auto'. ``profile`` times the steps.
+    ``models`` selects a model for steps of older records that contain 'auto'. ``profile`` times the steps. ``kept`` is
+    what the steps share; without it each step loads everything itself.
     """
 
     store: ModelStore
@@ -74,11 +78,18 @@ class StepEnvironment(NamedTuple):
     environ: Mapping[str, str]
     models: ModelChooser = EmbeddedModels()
     profile: Profile = NO_PROFILE
+    kept: Kept | None = None
 
     def signing(self, settings: Settings, emit: Emit) -> Signing:
         """Return the signer of outputs, tested. Raises ProvenanceError."""
-        fallback = self.folders.jobs / CERTIFICATE_FOLDER
-        return prepare_signing(settings[ProvenanceOptions], self.environ, fallback, emit, self.store.offline)
+        fallback, options = self.folders.jobs / CERTIFICATE_FOLDER, settings[ProvenanceOptions]
+
+        def make(emit: Emit) -> Signing:
+            return prepare_signing(options, self.environ, fallback, emit, self.store.offline)
+
+        if self.kept is None:
+            return make(emit)
+        return self.kept.signing(options, self.environ, fallback, make, emit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +231,16 @@ def _run(
 ) -> dict[str, Any]:
     """Run a plan whose models are present; return the report."""
     store, folders = environment.store, environment.folders
-    profile = environment.profile
-    sessions = open_sessions(store, settings[ExecutionOptions], profile)
+    profile, kept = environment.profile, environment.kept or Kept()
+    sessions = kept.sessions(store, settings[ExecutionOptions], profile, emit)
+    if sessions.uses_accelerator:
+        sizes = {model_id: store.file_size(model_id) or 0 for model_id in plan.models}
+        check_video_memory(Lifetime.of(settings[ExecutionOptions]), sizes)
+    sessions.step_started((*plan.models, AGE_MODEL))
     emit(Message('debug', 'run', f'execution providers: {", ".join(sessions.providers)}'))
-    # The batch size depends on the device and may change the last bit of results, so the digest includes it.
-    plan = replace(plan, batch=batch_size(sessions.providers))
+    sessions.ladder.begin(emit)
+    with profile.span('measure batches'):
+        plan = with_batches(plan, sessions, settings[ExecutionOptions], store.catalog, emit)
     # The networks of the content gate also use the cores that the processing of chunks leaves idle.
     gate_sessions, swaps = sessions.at(plan.network_threads), plan.requirements.source_faces
     scores = folders.content_scores()
@@ -241,7 +257,8 @@ def _run(
         if folder is not None and digests is not None:
             plan = load_plan(folder.path, plan, digests)
             save_plan(folder.path, plan, digests)
-        context = RunContext(plan, settings, sessions, digests, emit, flag, profile)
+        results = _source_results(plan, settings, inputs, kept, sessions.providers)
+        context = RunContext(plan, settings, sessions, digests, emit, flag, profile, results)
         with profile.span('prepare'):
             signer = signer_of_run(context, inputs, name.job_id, publishing.mark, publishing.signing)
             run = prepare_run(context, folder, screening, publishing.watermarks, signer)
@@ -252,6 +269,15 @@ def _run(
             report = execute(run, engine)
     cache.trim()
     return report | ({'plan': digests.plan} if digests is not None else {})
+
+
+def _source_results(
+    plan: Plan, settings: Settings, inputs: InputDigests, kept: Kept, providers: Sequence[str]
+) -> SourceResults:
+    """Return the kept results of the sources with these digests, models and options of detection."""
+    groups = FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
+    finding = tuple(settings[group] for group in groups), tuple(sorted(inputs.models.items())), tuple(providers)
+    return SourceResults(kept.sources, dict(zip(plan.sources, inputs.sources, strict=True)), (*finding, plan.batch))
 
 
 def _frozen_plan(settings: Settings, environment: StepEnvironment, emit: Emit, flag: StopFlag) -> tuple[Settings, Plan]:

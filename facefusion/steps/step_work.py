@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import FaceFusionError, InputError, InternalError, JobError
+from facefusion.errors import FaceFusionError, InputError, InternalError, JobError, ResourceError
 from facefusion.events import Emit, silent
 from facefusion.failures import as_failure
 from facefusion.jobs.inputs import check_inputs
@@ -25,6 +25,7 @@ from facefusion.provenance.statement import ProcessorUse
 from facefusion.safety.options import PolicyOptions
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models, restore
+from facefusion.steps.kept import Kept
 from facefusion.steps.step_run import StepEnvironment, StepName, run_step
 from facefusion.stopping import StopFlag
 
@@ -32,9 +33,12 @@ from facefusion.stopping import StopFlag
 class LocalStepWork:
     """A runner of steps with the models, devices and folders of this process; ``settings`` are the process's own."""
 
-    def __init__(self, settings: Settings, environment: StepEnvironment) -> None:
+    def __init__(self, settings: Settings, environment: StepEnvironment, *, shares: bool = True) -> None:
+        """``shares``: whether the steps share sessions, sources and signer (``Kept``)."""
         self._settings = settings
-        self._environment = environment
+        self._shares = shares
+        self._kept = Kept()
+        self._environment = environment._replace(kept=self._kept)
 
     def run(
         self, job_id: str, step: StepRecord, target: str | None, output: str | None, emit: Emit, flag: StopFlag
@@ -51,8 +55,21 @@ class LocalStepWork:
             check_names(published)
             check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
         changed = check_inputs(step, settings[PolicyOptions].require_unchanged, emit, flag)
-        report = run_step(settings, self._environment, StepName(job_id, step.id), emit, flag)
+        report = self._run(settings, StepName(job_id, step.id), emit, flag)
         return {**report, 'inputs_changed': changed} if changed else report
+
+    def _run(self, settings: Settings, name: StepName, emit: Emit, flag: StopFlag) -> Mapping[str, Any]:
+        """Run the step; if the memory is short, free what earlier steps left there, and plan it once more."""
+        try:
+            return run_step(settings, self._environment, name, emit, flag)
+        except ResourceError as error:
+            if not self._kept.free() or error.reference != 'memory-short':
+                raise
+            return run_step(settings, self._environment, name, emit, flag)
+        finally:
+            self._kept.step_ended()
+            if not self._shares:
+                self._kept.free()
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Join the outputs of the steps in their order and sign the result; for images, publish the last output."""

@@ -125,6 +125,17 @@ def test_models_list_fetch_and_verify(program, weights, tmp_path):
     program.fails(2, 'usage', 'models', 'list', '--format', 'xml')
 
 
+def test_models_verify_says_which_networks_take_batches(program, weights):
+    shown = program('models', 'verify', '--batch', *NEEDED, '--models-path', weights)
+    assert shown.code == 0
+    lines = {line.split()[0]: line for line in shown.out.splitlines()[1:]}
+    assert set(lines) == {name for name in NEEDED if (weights / f'{name}.onnx').exists()}
+    assert all('batchable as published' in line for line in lines.values())
+    (weights / 'centerface.onnx').write_bytes(b'no network')
+    damaged = program('models', 'verify', '--batch', *NEEDED, '--models-path', weights)
+    assert damaged.code == 6 and 'face_mesh' in damaged.out and 'model-damaged' in damaged.err
+
+
 def test_a_models_folder_that_is_a_file(program, words, tmp_path):
     (tmp_path / 'file').write_bytes(b'x')
     result = program(*words[:-1], tmp_path / 'file', online=True)

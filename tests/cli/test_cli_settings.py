@@ -32,7 +32,7 @@ def words(tmp_path):
         (('--output-image-scale', 'nan'), 'nan is not a number from 0.25 to 8'),
         (('--output-video-fps', 'fast'), "'fast' is not a number"),
         (('--face-detector-score', '2'), '2 is not a number from 0 to 1'),
-        (('--execution-providers', 'rocm'), "'rocm' is not one of: auto, cpu, cuda, tensorrt"),
+        (('--execution-providers', 'metal'), "'metal' is not one of: auto, cpu, cuda, tensorrt, openvino, coreml"),
         (('--execution-thread-count', '-1'), '-1 is not a whole number from'),
         (('--face-detector-margin', *'12345'), '5 values, but at most 4'),
         (('--execution-device-ids', *map(str, range(17))), '17 values, but at most 16'),

@@ -32,3 +32,8 @@ class NamedSessions:
 
     def session(self, model_id: str) -> Any:
         return self._sessions[model_id]
+
+    batched = session
+
+    def at(self, threads: int) -> NamedSessions:
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from facefusion.events import ChunkAnalysed, SegmentRendered, silent
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.measurement_types import Meters
 from facefusion.faces.options import FaceSelectorOptions
+from facefusion.inference.pool import SessionPool
 from facefusion.pipeline import plan as plans
 from facefusion.pipeline import render, units
 from facefusion.pipeline.analyse import FaceTools
@@ -90,11 +92,13 @@ def make_run(
     emit: Any = silent,
     flag: StopFlag | None = None,
     signer: Signer | None = None,
+    sessions: SessionPool | None = None,
+    batch: int = 1,
 ) -> PreparedRun:
     """Build a run without networks."""
-    plan = make_plan(settings, workers, segment_frames)
+    plan = replace(make_plan(settings, workers, segment_frames), batch=batch)
     digests = work.digests if work is not None else None
-    context = RunContext(plan, settings, None, digests, emit, flag or StopFlag())
+    context = RunContext(plan, settings, sessions or SessionPool(None, ('cpu',), 0), digests, emit, flag or StopFlag())
     chain = Chain(((processor or Brightener(), Requirements()),))
     return PreparedRun(
         context=context,
@@ -145,11 +149,9 @@ class ShortRuns:
             work,
             screening or make_screening(self.folder / 'kept'),
             ScriptedAnalyser(Actor(SEEN, place=lambda frame: (50.0, 48.0))),
-            processor=Brightener(before),
             workers=workers,
-            segment_frames=SEGMENT,
             emit=self.events.append,
-            **more,
+            **{'processor': Brightener(before), 'segment_frames': SEGMENT} | more,
         )
 
     def execute(self, **more: Any) -> dict[str, Any]:

@@ -21,9 +21,9 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 # The parts in design.md section 3, from the lowest row up. A part may import only itself and parts of lower rows.
 ROWS = (
     ('version', 'errors', 'file_lock', 'limits', 'profiling', 'standard_streams'),
-    ('shortage',),
+    ('device_failure', 'shortage'),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
-    ('settings', 'work_lease'),
+    ('settings', 'work_lease', 'result_cache'),
     ('models',),
     ('media', 'inference'),
     ('faces', 'voice'),
@@ -32,8 +32,9 @@ ROWS = (
     ('engines', 'jobs'),
     ('steps',),
     ('services',),
-    ('benchmark',),
-    ('cli', 'gui'),
+    ('benchmark', 'doctor'),
+    ('gui',),
+    ('cli',),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 HEAVY = ('numpy', 'cv2', 'av', 'onnxruntime', 'onnx', 'requests', 'PIL', 'tqdm', 'c2pa', 'cryptography')

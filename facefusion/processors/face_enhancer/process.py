@@ -66,12 +66,12 @@ def prepare(tools: ProcessorTools) -> FaceEnhancer:
     """Return the enhancer that the options name. Raises ModelError, ProviderError."""
     options = tools.settings[FaceEnhancerOptions]
     name = frozen_model(options.face_enhancer_model)
-    session = tools.sessions.session(name)
     network: EnhancerNetwork
     if name in EMBEDDED:
-        network = Upscaler(session, EMBEDDED[name])
+        network = Upscaler(tools.sessions.session(name), EMBEDDED[name])
     else:
-        network = Restorer(session, tools.sessions.contract(name), tools.batch, options.face_enhancer_weight)
+        session, contract = tools.sessions.batched(name), tools.sessions.contract(name)
+        network = Restorer(session, contract, tools.batch_of(name), options.face_enhancer_weight)
     return FaceEnhancer(network, _masker(tools, network.template), options.face_enhancer_blend / 100)
 
 

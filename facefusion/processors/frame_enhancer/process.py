@@ -92,7 +92,7 @@ def prepare(tools: ProcessorTools) -> FrameEnhancer:
     """Return the enhancer that the options name. Raises ModelError, ProviderError."""
     options = tools.settings[FrameEnhancerOptions]
     name = frozen_model(options.frame_enhancer_model)
-    session = tools.sessions.at(tools.threads).session(name)
-    network = Upscaler(name, session, tools.sessions.contract(name), tools.batch)
+    session = tools.sessions.at(tools.threads).batched(name)
+    network = Upscaler(name, session, tools.sessions.contract(name), tools.batch_of(name))
     share, stability = options.frame_enhancer_blend / 100, options.frame_enhancer_stability / 100
     return FrameEnhancer(network, share, stability, tools.flag)

@@ -76,9 +76,9 @@ def prepare_published(tools: ProcessorTools, options: LipSyncerOptions, name: st
     """Return the lip syncer with the published model ``name``. Raises ModelError, ProviderError."""
     if not tools.voices:
         raise InternalError('requirement-missing', 'the lip syncer was prepared without a voice')
-    session, side = tools.sessions.session(name), tools.sessions.contract(name).size[0]
+    session, side = tools.sessions.batched(name), tools.sessions.contract(name).size[0]
     make = Edtalk if is_edtalk(name) else Wav2Lip
-    network = make(session, side, tools.batch, options.lip_syncer_weight)
+    network = make(session, side, tools.batch_of(name), options.lip_syncer_weight)
     return LipSyncer(network, _masker(tools, name), tools.voices)
 
 

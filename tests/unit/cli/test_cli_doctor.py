@@ -6,12 +6,18 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from fakes.accelerator import MISSING_LIBRARY, Accelerator
 
 from facefusion.cli import doctor
 from facefusion.cli.main import main
+from facefusion.doctor import findings, resources, software
+from facefusion.doctor.finding import Finding
 from facefusion.errors import ProviderError
+from facefusion.inference import builds, cuda_libraries
+from facefusion.inference.provider_trial import ProviderTrial
 from facefusion.models.catalog import load_catalog
-from facefusion.settings import program_path
+from facefusion.services.workplace import Workplace
+from facefusion.settings import program_path, resolve
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_a_machine_without_problems(diagnose, tmp_path):
 
 
 def test_the_text_output(diagnose, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS))
+    monkeypatch.setattr(doctor, 'findings', lambda invocation: list(FINDINGS))
     assert main(['doctor'], {'FACEFUSION_HOME': str(tmp_path)}) == 1
     assert capsys.readouterr().out.splitlines() == [
         'ok    a       fine',
@@ -62,15 +68,15 @@ def test_the_text_output(diagnose, tmp_path, capsys, monkeypatch):
 
 
 FINDINGS = (
-    doctor.Finding('a', 'ok', 'fine'),
-    doctor.Finding('longer', 'warn', 'slow', 'wait'),
-    doctor.Finding('b', 'fail', 'broken', 'mend it'),
+    Finding('a', 'ok', 'fine'),
+    Finding('longer', 'warn', 'slow', 'wait'),
+    Finding('b', 'fail', 'broken', 'mend it'),
 )
 
 
 @pytest.mark.parametrize(('count', 'code'), [(1, 0), (2, 0), (3, 1)])
 def test_only_failures_change_the_exit_code(monkeypatch, tmp_path, capsys, count, code):
-    monkeypatch.setattr(doctor, 'examine', lambda invocation: iter(FINDINGS[:count]))
+    monkeypatch.setattr(doctor, 'findings', lambda invocation: list(FINDINGS[:count]))
     for form in ('text', 'json'):
         assert main(['doctor', '--format', form], {'FACEFUSION_HOME': str(tmp_path)}) == code
 
@@ -78,18 +84,20 @@ def test_only_failures_change_the_exit_code(monkeypatch, tmp_path, capsys, count
 def test_a_failing_provider_does_not_stop_the_other_checks(diagnose, monkeypatch):
     asked = []
 
-    def probe(name, device_id):
+    def attempt(name, device_id):
         asked.append((name, device_id))
         if name == 'cuda':
             raise ProviderError('provider-unavailable', 'cuda does not work', cause='no driver', hint='use cpu')
+        return ProviderTrial('the CPU', 0.1, 0.2, False)
 
-    monkeypatch.setattr('facefusion.inference.providers.probe_provider', probe)
+    monkeypatch.setattr('facefusion.inference.provider_trial.try_provider', attempt)
     code, found = diagnose('--execution-providers', 'cuda', 'cpu', '--execution-device-ids', '1')
     assert code == 1 and asked == [('cuda', 1), ('cpu', 1)]
     assert found['provider cuda'] == [
         {'check': 'provider cuda', 'state': 'fail', 'fact': 'cuda does not work: no driver', 'advice': 'use cpu'}
     ]
     assert states(found['provider cpu']) == ['ok'] and 'jobs folder' in found
+    assert found['provider cpu'][0]['fact'] == 'both networks ran on the CPU: one node 0.10 ms, a convolution 0.20 ms'
 
 
 def test_a_damaged_model_is_a_failure(diagnose, tmp_path):
@@ -138,29 +146,31 @@ def test_an_unwritable_folder_fails_with_the_option_to_use(diagnose, monkeypatch
 
 
 def test_a_nearly_full_disk_is_a_warning(diagnose, monkeypatch, tmp_path):
-    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=doctor.SMALLEST_FREE_BYTES - 1))
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=resources.SMALLEST_FREE_BYTES - 1))
     code, found = diagnose('--temp-path', str(tmp_path))
     assert code == 0 and states(found['temp folder']) == states(found['jobs folder']) == ['warn']
     assert '2.0 GB free' in found['temp folder'][0]['fact']
 
 
-@pytest.mark.parametrize(('builds', 'state'), [((), 'fail'), (('onnxruntime',), 'ok'), (doctor.RUNTIMES[:2], 'fail')])
-def test_exactly_one_build_of_the_runtime_is_required(diagnose, monkeypatch, builds, state):
-    real = doctor.metadata.version
+@pytest.mark.parametrize(('installed', 'state'), [((), 'fail'), (('onnxruntime',), 'ok'), (builds.BUILDS[:2], 'fail')])
+def test_exactly_one_build_of_the_runtime_is_required(diagnose, monkeypatch, installed, state):
+    real = software.metadata.version
 
     def version(name):
-        if name in doctor.RUNTIMES and name not in builds:
-            raise doctor.metadata.PackageNotFoundError(name)
-        return '1.2.3' if name in builds else real(name)
+        if name in builds.BUILDS and name not in installed:
+            raise software.metadata.PackageNotFoundError(name)
+        return '1.2.3' if name in installed else real(name)
 
-    monkeypatch.setattr(doctor.metadata, 'version', version)
+    monkeypatch.setattr(software.metadata, 'version', version)
     code, found = diagnose()
     assert (code, states(found['onnxruntime'])) == (int(state == 'fail'), [state])
-    assert all(name in found['onnxruntime'][0]['fact'] for name in builds)
+    assert all(name in found['onnxruntime'][0]['fact'] for name in installed)
+    if len(installed) == 2:
+        assert 'uninstall -y onnxruntime onnxruntime-gpu' in found['onnxruntime'][0]['advice']
 
 
 def test_a_missing_library_is_a_failure(diagnose, monkeypatch):
-    monkeypatch.setattr(doctor, 'LIBRARIES', ('av', 'no-such-library'))
+    monkeypatch.setattr(software, 'LIBRARIES', ('av', 'no-such-library'))
     code, found = diagnose()
     assert code == 1 and found['libraries'][0]['fact'] == 'missing: no-such-library'
     assert 'install.py' in found['libraries'][0]['advice']
@@ -168,25 +178,105 @@ def test_a_missing_library_is_a_failure(diagnose, monkeypatch):
 
 @pytest.mark.parametrize(('version', 'code'), [((3, 10), 1), ((3, 11), 0), ((3, 13), 0), ((3, 14), 1)])
 def test_unsupported_versions_of_python_fail(diagnose, monkeypatch, version, code):
-    monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=(*version, 0)))
+    monkeypatch.setattr(software, 'sys', SimpleNamespace(version_info=(*version, 0)))
     found_code, found = diagnose()
     assert found_code == code and states(found['python']) == ['fail' if code else 'ok']
 
 
-def test_auto_checks_cuda_only_if_its_runtime_is_installed(diagnose, monkeypatch):
-    installed = {*doctor.LIBRARIES, 'onnxruntime-gpu'}
+def test_every_provider_of_the_build_is_tried(diagnose, monkeypatch):
+    Accelerator('tensorrt', devices=2).install(monkeypatch)
+    code, found = diagnose('--execution-device-ids', '1')
+    assert code == 0
+    for name in ('cuda', 'tensorrt'):
+        (finding,) = found[f'provider {name}']
+        assert finding['state'] == 'ok' and 'ran on device 1 (Test Card 1): one node' in finding['fact']
+    assert 'devices: 0 (Test Card 0), 1 (Test Card 1)' in found['NVIDIA driver'][0]['fact']
 
-    def version(name):
-        if name in installed:
-            return '1'
-        raise doctor.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(doctor.metadata, 'version', version)
-    monkeypatch.setattr('facefusion.inference.providers.probe_provider', lambda name, device_id: None)
-    assert {'provider cuda', 'provider cpu'} <= set(diagnose('--execution-providers', 'auto')[1])
-    installed = {*doctor.LIBRARIES, 'onnxruntime'}
-    found = diagnose('--execution-providers', 'auto')[1]
-    assert 'provider cpu' in found and 'provider cuda' not in found
+def test_only_requested_providers_are_failures(diagnose, monkeypatch):
+    Accelerator(mismatch=True, library_error=MISSING_LIBRARY).install(monkeypatch)
+    code, found = diagnose()
+    assert code == 0 and states(found['provider cuda']) == ['warn']
+    code, found = diagnose('--execution-providers', 'auto')
+    (finding,) = found['provider cuda']
+    assert code == 1 and finding['state'] == 'fail'
+    assert 'libcudnn.so.9' in finding['fact'] and 'install.py --device cuda' in finding['advice']
+
+
+def test_with_permission_for_the_cpu_accelerators_and_their_devices_are_warnings(diagnose, monkeypatch):
+    Accelerator(devices=1, mismatch=True).install(monkeypatch)
+    words = ('--execution-providers', 'cuda', '--execution-device-ids', '3')
+    code, found = diagnose(*words)
+    assert code == 1 and states(found['provider cuda']) == states(found['devices']) == ['fail']
+    code, found = diagnose(*words, '--allow-cpu-fallback')
+    assert code == 0 and states(found['provider cuda']) == states(found['devices']) == ['warn']
+
+
+def test_a_provider_that_leaves_the_convolution_to_the_cpu_is_a_warning(diagnose, monkeypatch):
+    accelerator = Accelerator(left_to_cpu=1).install(monkeypatch)
+    assert states(diagnose('--execution-providers', 'cuda')[1]['provider cuda']) == ['ok']
+    accelerator.on_device = 0
+    (finding,) = diagnose('--execution-providers', 'cuda')[1]['provider cuda']
+    assert finding['state'] == 'warn' and 'leaves the convolution to the CPU' in finding['fact']
+
+
+def test_a_provider_that_computes_something_else_is_a_failure(diagnose, monkeypatch):
+    Accelerator(factor=1.1).install(monkeypatch)
+    code, found = diagnose('--execution-providers', 'cuda')
+    assert code == 1 and 'computes a wrong convolution' in found['provider cuda'][0]['fact']
+
+
+def test_the_devices_of_the_options_are_shown_and_checked(diagnose, monkeypatch):
+    assert diagnose()[1]['devices'][0]['fact'] == '--execution-device-ids 0: not used by the CPU'
+    Accelerator(devices=2).install(monkeypatch)
+    words = ('--execution-providers', 'cuda', '--execution-device-ids')
+    (finding,) = diagnose(*words, '0', '1')[1]['devices']
+    assert finding['state'] == 'ok' and 'device 0 (Test Card 0), device 1 (Test Card 1)' in finding['fact']
+    code, found = diagnose(*words, '0', '2')
+    (finding,) = found['devices']
+    assert code == 1 and 'there is no device 2' in finding['fact'] and finding['advice'].endswith('device-ids 0 1')
+
+
+def test_hidden_devices_are_explained(diagnose, monkeypatch):
+    Accelerator(devices=0).install(monkeypatch)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    code, found = diagnose('--execution-providers', 'cuda')
+    assert code == 1 and states(found['devices']) == ['fail'] and states(found['NVIDIA driver']) == ['warn']
+    for check in ('devices', 'NVIDIA driver', 'provider cuda'):
+        assert 'CUDA_VISIBLE_DEVICES is empty' in found[check][0]['fact']
+    assert 'unset CUDA_VISIBLE_DEVICES' in found['NVIDIA driver'][0]['advice']
+
+
+def test_needed_libraries_are_found_or_missing_by_name(diagnose, monkeypatch, tmp_path):
+    library = tmp_path / 'provider.so'
+    library.write_bytes(b'\0libcudart.so.12\0libcudart.so.99\0libcudnn.so.99\0')
+    monkeypatch.setattr(cuda_libraries, 'provider_library', lambda name: library)
+    Accelerator(mismatch=True).install(monkeypatch)
+    code, found = diagnose('--execution-providers', 'cuda')
+    assert found['CUDA'][0]['fact'] == 'missing: libcudart.so.99' and found['cuDNN'][0]['state'] == 'fail'
+    assert 'install.py --device cuda' in found['CUDA'][0]['advice']
+    assert found['TensorRT'][0]['fact'] == 'not needed by the installed onnxruntime'
+    code, found = diagnose()
+    assert code == 0 and states(found['CUDA']) == ['warn']
+
+
+def test_a_found_library_has_its_file():
+    found = cuda_libraries.find_library('libc.so.6')
+    assert found.path is not None and found.path.name == 'libc.so.6' and found.path.is_file()
+
+
+def test_telemetry_is_off(diagnose, monkeypatch):
+    assert diagnose()[1]['telemetry'][0]['fact'].startswith('off in onnxruntime')
+    monkeypatch.setenv('ORT_DISABLE_TELEMETRY', '0')
+    code, found = diagnose()
+    assert code == 1 and states(found['telemetry']) == ['fail']
+
+
+def test_the_page_can_ask_for_the_findings(tmp_path, capsys):
+    settings = resolve(findings.GROUPS, {'execution_providers': ('cpu',)}, None, {})
+    found = findings.findings(Workplace(settings, tmp_path, {}))
+    assert {finding.check for finding in found} >= {'provider cpu', 'models', 'memory', 'telemetry'}
+    assert capsys.readouterr() == ('', '')
 
 
 def test_the_workers_and_their_engine_are_shown(diagnose):
@@ -197,3 +287,12 @@ def test_the_workers_and_their_engine_are_shown(diagnose):
     assert fact('4', '--execution-engine', 'threads') == '4 threads of one process for a video'
     assert fact('4', '--execution-engine', 'processes') == '4 processes for a video'
     assert fact('1') == '1 threads of one process for a video'
+
+
+def test_measured_batch_sizes_are_shown_by_model(diagnose, tmp_path):
+    folder = tmp_path / 'home/models/weights/batches'
+    folder.mkdir(parents=True)
+    size = {'key': ['ab' * 32, '1.32.0-v1', 'cuda', 'Test Card'], 'crops': 8, 'speeds': {'8': 100.0}}
+    (folder / 'sizes.json').write_text(json.dumps({'sizes': [size]}))
+    _, found = diagnose()
+    assert [each['fact'] for each in found['batch sizes']] == ['cuda on Test Card: abababab 8 crops per call']

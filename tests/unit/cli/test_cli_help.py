@@ -15,11 +15,12 @@ from facefusion.options import describe
 
 ROOT = Path(__file__).resolve().parents[3]
 STORE = {'--jobs-path', '--progress', '--log-level'}
-DEVICES = {'--execution-providers', '--execution-device-ids'}
+DEVICES = {'--execution-providers', '--execution-device-ids', '--allow-cpu-fallback'}
 MODELS = {'--models-path', '--download-providers', '--offline'}
 QUEUE = {'--priority', '--retries', '--retry-delay', '--notify'}
 RUNS = {
     *('--execution-thread-count', '--execution-engine', '--temp-path', '--cache-size', '--system-memory-limit'),
+    *('--video-memory-strategy', '--video-memory-limit', '--execution-batch-size'),
     '--claim-timeout',
     *('--certificate-path', '--private-key-path', '--timestamp-url', '--require-timestamp'),
     *('--trusted-roots', '--provenance-path', '--profile'),

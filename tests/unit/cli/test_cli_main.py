@@ -411,7 +411,7 @@ def test_a_wrong_use_of_the_mode_is_refused(line, reference, words, capsys):
     assert out == '' and f'[{reference}]' in err and words in err
 
 
-@pytest.mark.parametrize(('mode', 'name'), [('gui', 'run'), ('benchmark', 'benchmark')])
+@pytest.mark.parametrize(('mode', 'name'), [('gui', 'gui'), ('benchmark', 'benchmark')])
 def test_a_mode_runs_its_command_or_reports_that_it_is_missing(mode, name, monkeypatch, tmp_path, capsys):
     monkeypatch.delitem(COMMANDS, name, raising=False)
     assert main(['--mode', mode], {}) == 2

@@ -220,6 +220,9 @@ class CountingSessions:
         self.sessions = sessions
         self.runs: dict[str, int] = {}
 
+    def at(self, threads: int):
+        return self
+
     def session(self, name: str):
         inner, counts = self.sessions.session(name), self.runs
 

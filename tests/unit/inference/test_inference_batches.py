@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from facefusion.inference.batches import ACCELERATOR_BATCH, batch_size, run_batched
+from facefusion.inference.batches import run_batched
 from facefusion.inference.providers import create_session
 
 COUNTS = (1, 3, 4, 8, 9)
@@ -96,10 +96,3 @@ def test_inputs_are_not_changed(network):
     run_batched(network, inputs, 4)
     for name, values in inputs.items():
         np.testing.assert_array_equal(values, before[name])
-
-
-@pytest.mark.parametrize(
-    ('providers', 'size'), [(('cpu',), 1), (('cpu', 'cuda'), 1), (('cuda', 'cpu'), ACCELERATOR_BATCH)]
-)
-def test_batches_are_for_accelerators(providers, size):
-    assert batch_size(providers) == size

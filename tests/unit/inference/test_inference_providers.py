@@ -10,13 +10,13 @@ import pytest
 from facefusion import shortage
 from facefusion.errors import ModelError, ProviderError, ResourceError
 from facefusion.inference import pool as pool_module
-from facefusion.inference import providers
 from facefusion.inference.pool import SessionPool
+from facefusion.inference.probe_models import one_node_model
 from facefusion.inference.providers import RUNTIME_NAMES, create_session, probe_provider, resolve_providers
 
 listed = set(onnxruntime.get_available_providers())
 missing = [name for name, runtime_name in RUNTIME_NAMES.items() if runtime_name not in listed]
-model = providers.one_node_model()
+model = one_node_model()
 
 
 def test_the_cpu_always_works():
@@ -41,7 +41,9 @@ def test_a_missing_provider_is_a_typed_error(name):
     error = caught.value
     assert (error.exit_code, error.reference) == (7, 'provider-unavailable')
     assert name in error.message and error.cause
-    assert '--execution-providers cpu' in error.hint and 'install.py --device cuda' in error.hint
+    package = {'cuda': 'install.py --device cuda', 'tensorrt': 'install.py --device cuda', 'coreml': 'for macOS'}
+    assert '--execution-providers cpu' in error.hint
+    assert package.get(name, f'onnxruntime-{name}') in error.hint
 
 
 @pytest.mark.skipif('cuda' not in missing, reason='this onnxruntime has CUDA')
@@ -58,7 +60,8 @@ def test_names_keep_their_order_and_are_unique():
 class FallenBack:
     """A session on another provider, like one that onnxruntime creates if the libraries of a provider are missing."""
 
-    def __init__(self, path, options, providers):
+    def __init__(self, path, options, providers, enable_fallback):
+        assert not enable_fallback
         self.asked = providers
 
     def get_providers(self):
@@ -90,13 +93,14 @@ def test_auto_selects_cuda_where_a_session_runs_on_it(cuda_is_listed, monkeypatc
     monkeypatch.setattr(onnxruntime, 'InferenceSession', OnTheGpu)
     assert resolve_providers(('auto',)) == ('cuda', 'cpu')
     session = create_session(model, ('cuda', 'cpu'), 3)
-    assert session.asked == [('CUDAExecutionProvider', {'device_id': 3}), 'CPUExecutionProvider']
+    (name, settings), cpu = session.asked
+    assert (name, settings['device_id'], cpu) == ('CUDAExecutionProvider', 3, 'CPUExecutionProvider')
 
 
 def test_auto_probes_the_device_of_the_run(cuda_is_listed, monkeypatch):
     class OnTheSecond(FallenBack):
         def get_providers(self):
-            return ['CUDAExecutionProvider'] if self.asked[0][1]['device_id'] == 1 else ['CPUExecutionProvider']
+            return ['CUDAExecutionProvider'] if self.asked[0][1].get('device_id') == 1 else ['CPUExecutionProvider']
 
         def run(self, names, feeds):
             return [-feeds['x']]
@@ -174,7 +178,7 @@ def test_threads_share_one_session(pool, monkeypatch):
     sessions, _ = pool
     created = []
 
-    def slow(path, names, device, threads):
+    def slow(path, names, device, threads, rules):
         created.append(path)
         threading.Event().wait(0.02)
         return object()
@@ -192,7 +196,7 @@ def test_threads_share_one_session(pool, monkeypatch):
 def test_sessions_are_cached_by_their_number_of_threads(pool, monkeypatch):
     sessions, _ = pool
     asked = []
-    monkeypatch.setattr(pool_module, 'create_session', lambda *asked_for: asked.append(asked_for[-1]) or object())
+    monkeypatch.setattr(pool_module, 'create_session', lambda *asked_for: asked.append(asked_for[3]) or object())
     one, four = sessions.session('one'), sessions.at(4).session('one')
     assert one is not four and asked == [1, 4]
     assert sessions.at(4).session('one') is four and sessions.at(4).at(1).session('one') is one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -54,3 +55,23 @@ def test_no_other_module_imports_onnxruntime_itself(path):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ''] if isinstance(node, ast.ImportFrom) else []
         assert not any(name.split('.')[0] == 'onnxruntime' for name in names), path
+
+
+def test_an_emptied_package_is_reported_with_its_remedy(tmp_path):
+    # Two builds write the same files; uninstalling one of them leaves an empty package.
+    (tmp_path / 'onnxruntime').mkdir()
+    script = (
+        'import facefusion.errors\n'
+        'try:\n'
+        '    import facefusion.inference.runtime\n'
+        'except facefusion.errors.SetupError as error:\n'
+        '    print(error.reference, error.hint)\n'
+    )
+    environ = os.environ | {'PYTHONPATH': os.pathsep.join((str(tmp_path), str(ROOT)))}
+    (tmp_path / 'onnxruntime' / '__init__.py').touch()
+    done = subprocess.run([sys.executable, '-c', script], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('onnxruntime-broken run `python install.py`')
+    doctor = [sys.executable, str(ROOT / 'facefusion.py'), 'doctor', '--format', 'json']
+    done = subprocess.run(doctor, env=environ, capture_output=True, text=True, check=False)
+    found = {finding['check']: finding for finding in json.loads(done.stdout)['findings']}
+    assert done.returncode == 1 and 'is empty' in found['providers']['fact'] and 'memory' in found

@@ -65,14 +65,13 @@ def digests(clip, tmp_path):
         segment_frames=10,
         target=clip,
         mark=None,
-        batch=1,
         voters=ONLY_EMBEDDED,
     ):
         settings = resolve(GROUPS, {}, None, {}).replace(PathOptions((), str(target), str(tmp_path / 'out.mp4')))
         settings = freeze_models(settings.replace(ProcessorsOptions(('face_debugger',))), EmbeddedModels(), silent)
         for group in groups:
             settings = settings.replace(group)
-        plan = replace(make_plan(settings, workers, segment_frames, voters=voters), batch=batch)
+        plan = make_plan(settings, workers, segment_frames, voters=voters)
         inputs = hash_inputs(plan, models, StopFlag())
         screening = [current or {}, {'ages': 'dd'}]
         return fingerprint_run(plan, plan.video, settings, inputs, screening, providers, mark)
@@ -105,7 +104,7 @@ def test_analysis_and_plan_have_separate_digests(digests, clip):
         digests(segment_frames=15),
         digests(models=MODELS | {'open_nsfw': 'ee'}),
         digests(mark='0102'),
-        digests(batch=8),
+        digests(ExecutionOptions(execution_batch_size=8)),
         digests(DisclosureOptions('corner')),
     ]
     analysing = [

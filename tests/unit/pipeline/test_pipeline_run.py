@@ -14,6 +14,7 @@ from fakes.tiny_clip import make_tiny_clip
 
 from facefusion.errors import ContentRefused, MediaError
 from facefusion.events import FramesWithoutFaces, Message, OutputPublished, StageProgress, silent
+from facefusion.inference.pool import SessionPool
 from facefusion.media.frame import PixelFrame
 from facefusion.media.image import read_image, write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
@@ -131,7 +132,8 @@ def test_a_run_that_needs_no_faces_loads_no_network(tmp_path, kind, changes):
     settings = settings_of(target, output)
     planned = PlannedProcessor('face_debugger', 'enhancement', (), NO_FACES)
     plan = replace(make_plan(settings, 2, 5), processors=(planned,))
-    context = RunContext(plan, settings, None, folder and folder.digests, events.append, StopFlag())
+    sessions = SessionPool(None, ('cpu',), 0)
+    context = RunContext(plan, settings, sessions, folder and folder.digests, events.append, StopFlag())
     run = prepare_run(context, folder, make_screening(tmp_path / 'kept'), NO_WATERMARKS, PlainSigner())
     report = execute_run(replace(run, chain=Chain(((Everywhere(seen.append, changes), NO_FACES),))))
     frames = 1 if kind == 'picture' else 12

@@ -510,6 +510,8 @@ class Sessions:
         self.opened.append(model_id)
         return self.network
 
+    batched = session
+
     def contract(self, model_id):
         return contract_of(model_id)
 

@@ -392,7 +392,7 @@ def test_the_named_model_is_prepared_with_the_threads_of_the_run():
             asked.append(threads)
             return self
 
-        def session(self, name):
+        def batched(self, name):
             asked.append(name)
             return session
 

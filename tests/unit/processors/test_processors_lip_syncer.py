@@ -218,6 +218,8 @@ class Sessions:
         self.opened.append(model_id)
         return self.network
 
+    batched = session
+
     def contract(self, model_id):
         return CATALOG.entry(model_id).contract
 

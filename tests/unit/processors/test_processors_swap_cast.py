@@ -182,6 +182,8 @@ class Pool:
         self.opened.append(model_id)
         return self._networks[model_id]
 
+    batched = session
+
     def contract(self, model_id):
         return CATALOG.entry(model_id).contract
 

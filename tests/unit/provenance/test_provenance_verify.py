@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.statements import make_file, make_picture, swap_of
 
-from facefusion.cli.verify import job_ids, verdict_lines
+from facefusion.cli.verify import verdict_lines
 from facefusion.errors import MediaError
 from facefusion.events import silent
 from facefusion.provenance.credentials_writer import Ingredient, sign
@@ -14,6 +14,7 @@ from facefusion.provenance.mark.file import MarkReading
 from facefusion.provenance.mark.payload import mark_payload
 from facefusion.provenance.sidecar import sidecar_of
 from facefusion.provenance.verify import verify
+from facefusion.services.verification import job_ids
 
 
 @pytest.fixture

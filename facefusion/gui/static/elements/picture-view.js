@@ -248,7 +248,8 @@ export class PictureView extends HTMLElement {
     this.front.hidden = !hasPicture || !this.hasAfter;
     const isSplit = this.mode === 'split' && hasPicture && this.hasAfter === true;
     this.bar.hidden = this.names.hidden = !isSplit;
-    this.bar.style.left = `${x}px`;
+    const upper = Math.max(0, top);
+    place(this.bar, x, upper, 28, Math.min(this.layout.stage.height, top + height) - upper);
     this.bar.setAttribute('aria-valuenow', String(Math.round(this.split ?? 50)));
     this.bar.setAttribute('aria-valuetext', `${Math.round(this.split ?? 50)} percent before`);
     place(this.names, from, Math.max(0, top), to - from, 0);

@@ -7,7 +7,8 @@ const DELAY_MS = 120;
 const PATIENCE_MS = 500;
 
 /**
- * @typedef {{path: string, frame: number, width: number, args: import('../types.js').Args, wantsFaces: boolean}} Wish
+ * @typedef {{path: string, frame: number, width: number, args: import('../types.js').Args | null, wantsFaces: boolean}} Wish
+ *   without args only the frame itself is wanted
  * @typedef {{onBefore: (blob: Blob) => void, onAfter: (blob: Blob, isChanged: boolean) => void, onFaces: (faces:
  *   import('../types.js').Face[]) => void, onError: (error: unknown) => void, onBusy: (isBusy: boolean) => void}} Answers
  */
@@ -51,8 +52,8 @@ export class Preview {
     const key = address('media/frame', { path, number: frame, width });
     const isNew = key !== this.before;
     const plain = isNew ? request('GET', key, undefined, { signal }) : Promise.resolve(null);
-    const result = send('POST', 'preview', { args, frame, width }, { signal });
-    result.catch(() => {});
+    const result = args ? send('POST', 'preview', { args, frame, width }, { signal }) : null;
+    result?.catch(() => {});
     const blob = await plain;
     const show = () => {
       if (!blob || signal.aborted || this.before === key) return;
@@ -62,6 +63,7 @@ export class Preview {
     const timer = setTimeout(show, PATIENCE_MS);
     try {
       const response = await result;
+      if (!response) return show();
       if (response.status === 204) return;
       const after = await response.blob();
       show();
@@ -79,7 +81,7 @@ export class Preview {
    * @param {AbortSignal} signal
    */
   async find({ path, frame, args }, signal) {
-    const { faces } = await request('POST', 'media/faces', { path, number: frame, args }, { signal });
+    const { faces } = await request('POST', 'media/faces', { path, number: frame, args: args ?? {} }, { signal });
     if (!signal.aborted) this.answers.onFaces(faces);
   }
 

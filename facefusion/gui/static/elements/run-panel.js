@@ -18,15 +18,18 @@ export class RunPanel extends HTMLElement {
   show(draft) {
     this.draft = draft;
     this.facts = el('div', { class: 'plan-facts', role: 'status' });
-    this.remarks = el('div', { class: 'plan-remarks' });
+    this.remarks = el('ul', { class: 'plan-remarks', hidden: true, 'aria-label': 'Remarks on the plan' });
+    this.toggle = el('button', { type: 'button', class: 'button small quiet', hidden: true, 'aria-expanded': 'false' });
+    this.toggle.addEventListener('click', () => this.unfold(this.remarks?.hidden === true));
     this.job = el('div', { class: 'plan-job' });
     this.queue = el('button', { type: 'button', class: 'button' }, icon('queue'), 'Add to queue');
     this.run = el('button', { type: 'button', class: 'button primary' }, icon('play'), 'Run now');
     this.queue.addEventListener('click', () => this.create({ submit: true }));
     this.run.addEventListener('click', () => this.create({ run: true }));
-    const copy = el('button', { type: 'button', class: 'button quiet small' }, icon('copy'), 'Copy as command');
+    const copy = el('button', { type: 'button', class: 'button quiet copy', title: 'Copy as command line' }, icon('copy'), el('span', { text: 'Copy as command' }));
+    copy.setAttribute('aria-label', 'Copy as command line');
     copy.addEventListener('click', () => this.copy());
-    this.append(this.remarks, this.job, el('div', { class: 'run-bar' }, this.facts, copy, this.queue, this.run));
+    this.append(this.job, this.remarks, el('div', { class: 'run-bar' }, this.facts, this.toggle, copy, this.queue, this.run));
     this.refresh = debounced(SETTLE_MS, () => this.plan());
     draft.addEventListener('change', () => this.refresh?.());
     on('job', (job) => job.id === this.jobId && this.follow(job));
@@ -37,22 +40,35 @@ export class RunPanel extends HTMLElement {
   async plan() {
     this.control?.abort();
     this.control = new AbortController();
-    if (!this.draft?.text('target_path')) {
-      this.facts?.replaceChildren(el('span', { class: 'muted', text: 'The plan appears here when a target is chosen.' }));
-      this.remarks?.replaceChildren();
-      this.allow(false);
+    const hasTarget = this.draft?.text('target_path');
+    if (!this.draft || !hasTarget || this.draft.lacksSource) {
+      const text = `The plan appears here when a ${hasTarget ? 'source' : 'target'} is chosen.`;
+      this.facts?.replaceChildren(el('span', { class: 'muted', text }));
+      this.forgetPlan();
       return;
     }
     this.classList.add('planning');
     try {
-      this.showPlan(await request('POST', 'plan', { args: this.draft.args }, { signal: this.control.signal }));
+      this.showPlan(await request('POST', 'plan', { args: this.draft.sent }, { signal: this.control.signal }));
     } catch (error) {
       if (isAbort(error)) return;
       this.facts?.replaceChildren(el('div', { class: 'plan-error' }, icon('error'), errorBody(error)));
-      this.remarks?.replaceChildren();
-      this.allow(false);
+      this.forgetPlan();
     }
     this.classList.remove('planning');
+  }
+
+  /** @param {boolean} isOpen whether the remarks are shown */
+  unfold(isOpen) {
+    if (this.remarks) this.remarks.hidden = !isOpen;
+    this.toggle?.setAttribute('aria-expanded', String(isOpen));
+  }
+
+  forgetPlan() {
+    this.remarks?.replaceChildren();
+    this.unfold(false);
+    if (this.toggle) this.toggle.hidden = true;
+    this.allow(false);
   }
 
   /** @param {boolean} isPossible */
@@ -80,19 +96,11 @@ export class RunPanel extends HTMLElement {
     const rows = [...remarks].sort((one, other) => Number(isWarning(other)) - Number(isWarning(one)));
     if (isTooLarge) rows.unshift({ level: 'warn', origin: 'plan', text: 'this needs more memory than the limit allows' });
     const warnings = rows.filter(isWarning).length;
-    const badge = warnings ? el('span', { class: 'badge warn', text: counted(warnings, 'warning') }) : null;
-    this.remarks?.replaceChildren(
-      ...(rows.length
-        ? [
-            el(
-              'details',
-              { open: this.remarks.querySelector('details')?.open ?? false },
-              el('summary', {}, `${counted(rows.length, 'remark')} on the plan `, badge),
-              el('ul', {}, ...rows.map((row) => el('li', { class: isWarning(row) ? 'warn' : '', text: upper(row.text) }))),
-            ),
-          ]
-        : []),
-    );
+    const badge = el('span', { class: `badge ${warnings ? 'warn' : ''}`, text: warnings ? counted(warnings, 'warning') : counted(rows.length, 'remark') });
+    this.remarks?.replaceChildren(...rows.map((row) => el('li', { class: isWarning(row) ? 'warn' : '', text: upper(row.text) })));
+    this.toggle?.replaceChildren(badge);
+    this.unfold(rows.length > 0 && this.toggle?.getAttribute('aria-expanded') === 'true');
+    if (this.toggle) this.toggle.hidden = rows.length === 0;
     this.allow(!isTooLarge);
   }
 
@@ -100,7 +108,7 @@ export class RunPanel extends HTMLElement {
   async create(how) {
     this.allow(false);
     try {
-      const job = await request('POST', 'jobs', { steps: [{ args: this.draft?.args ?? {} }], ...how });
+      const job = await request('POST', 'jobs', { steps: [{ args: this.draft?.sent ?? {} }], ...how });
       if (how.run) {
         this.jobId = job.id;
         this.follow(job);
@@ -143,7 +151,7 @@ export class RunPanel extends HTMLElement {
 
   async copy() {
     try {
-      const { line } = await request('POST', 'command', { args: this.draft?.args ?? {} });
+      const { line } = await request('POST', 'command', { args: this.draft?.sent ?? {} });
       try {
         await navigator.clipboard.writeText(line);
         showNote('The command line is in the clipboard.');

@@ -18,14 +18,17 @@ export class SourceList extends HTMLElement {
     this.fitness = new Map();
     this.list = el('ul', { class: 'files', 'aria-label': 'Sources' });
     this.uploads = el('div');
-    const add = el('button', { type: 'button', class: 'button small' }, icon('plus'), 'Add source');
+    const add = el('button', { type: 'button', class: 'button' }, icon('plus'), 'Add source');
     add.addEventListener('click', () => this.browse());
     this.path = el('input', { type: 'text', placeholder: 'or paste a path', 'aria-label': 'Path of a source', spellcheck: 'false' });
     this.path.addEventListener('change', () => this.addPath());
-    this.append(this.list, this.uploads, el('div', { class: 'add-row' }, add, this.path));
+    const link = el('a', { href: '#/people', text: 'People' });
+    this.mapped = el('p', { class: 'mapped muted small-text', hidden: true }, 'Each person has sources of its own: ', link, '.');
+    this.append(this.list, this.mapped, this.uploads, el('div', { class: 'add-row' }, add, this.path));
     onDrop(this, async (files) => this.add(await uploadFiles(files, /** @type {HTMLElement} */ (this.uploads))));
     draft.addEventListener('change', (event) => {
-      if (/** @type {CustomEvent<Set<string>>} */ (event).detail.has('source_paths')) this.render();
+      const keys = /** @type {CustomEvent<Set<string>>} */ (event).detail;
+      if (keys.has('source_paths') || keys.has('face_map')) this.render();
     });
     this.render();
   }
@@ -56,7 +59,16 @@ export class SourceList extends HTMLElement {
   render() {
     const paths = this.draft?.list('source_paths') ?? [];
     this.list?.replaceChildren(...paths.map((path) => this.row(path)));
+    if (this.mapped) this.mapped.hidden = this.draft?.text('face_map') === '';
     if (paths.some((path) => !this.fitness?.has(path))) this.judge(paths);
+  }
+
+  /**
+   * Return the kind of a source: that of its fitness, or until it is known that of its name.
+   * @param {string} path
+   */
+  kindOf(path) {
+    return this.fitness?.get(path)?.kind ?? (/\.(wav|mp3|m4a|aac|flac|ogg|opus)$/i.test(path) ? 'audio' : 'image');
   }
 
   /** @param {string[]} paths */
@@ -70,6 +82,7 @@ export class SourceList extends HTMLElement {
       paths.forEach((path, number) => sources[number] && this.fitness?.set(path, sources[number]));
       const now = this.draft?.list('source_paths') ?? [];
       this.list?.replaceChildren(...now.map((path) => this.row(path)));
+      this.dispatchEvent(new CustomEvent('judged'));
     } catch (error) {
       if (!isAbort(error)) showError(error);
     }
@@ -85,7 +98,7 @@ export class SourceList extends HTMLElement {
     return el(
       'li',
       { class: 'file' },
-      thumbnail(path, fitness?.kind ?? 'image'),
+      thumbnail(path, this.kindOf(path)),
       el('div', { class: 'file-facts' }, name, el('span', { class: `fitness ${tone}`, text: words })),
       remove,
     );

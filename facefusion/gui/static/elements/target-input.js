@@ -112,7 +112,7 @@ export class TargetInput extends HTMLElement {
   /** @param {unknown} error */
   render(error) {
     const path = this.draft?.text('target_path') ?? '';
-    const browse = el('button', { type: 'button', class: 'button small' }, icon('folder'), path ? 'Change' : 'Browse');
+    const browse = el('button', { type: 'button', class: 'button' }, icon('folder'), path ? 'Change' : 'Browse');
     browse.setAttribute('aria-label', path ? 'Change the target' : 'Browse for a target');
     browse.addEventListener('click', () => this.browse());
     const input = el('input', { type: 'text', 'aria-label': 'Path of the target', placeholder: 'drop a file, or paste a path', spellcheck: 'false', value: path });

@@ -29,7 +29,7 @@ export class Timeline extends HTMLElement {
       el('button', { type: 'button', class: 'icon-button', 'aria-label': label, title: label, onclick: act }, icon(picture));
     const word = (/** @type {string} */ text, /** @type {string} */ label, /** @type {() => void} */ act) =>
       el('button', { type: 'button', class: 'button small quiet', 'aria-label': label, title: label, text, onclick: act });
-    this.whole = word('Whole clip', 'Remove the trim', () => this.cut(0, this.frames ?? 1));
+    this.whole = word('Whole clip', 'Whole clip: remove the trim', () => this.cut(0, this.frames ?? 1));
     this.append(
       this.track,
       el(
@@ -43,8 +43,8 @@ export class Timeline extends HTMLElement {
         this.clock,
         el('span', { class: 'push' }),
         this.whole,
-        word('Start here', 'The output starts with this frame', () => this.cut(this.now, Math.max(this.end ?? 1, this.now + 1))),
-        word('End here', 'The output ends with this frame', () => this.cut(Math.min(this.start ?? 0, this.now), this.now + 1)),
+        word('Start here', 'Start here: the output starts with this frame', () => this.cut(this.now, Math.max(this.end ?? 1, this.now + 1))),
+        word('End here', 'End here: the output ends with this frame', () => this.cut(Math.min(this.start ?? 0, this.now), this.now + 1)),
       ),
     );
   }

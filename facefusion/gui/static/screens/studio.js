@@ -132,7 +132,7 @@ class Studio extends HTMLElement {
     draft.addEventListener('change', (event) => {
       const keys = [.../** @type {CustomEvent<Set<string>>} */ (event).detail];
       if (keys.some((key) => key.startsWith('trim_frame_'))) this.showTrim();
-      if (keys.includes('source_paths') || keys.includes('processors')) this.guide();
+      if (['source_paths', 'processors', 'face_map'].some((key) => keys.includes(key))) this.guide();
       if (!keys.includes('target_path') && keys.some((key) => !UNSEEN.test(key))) this.look();
     });
     onDrop(/** @type {HTMLElement} */ (this.querySelector('.view')), (files) => this.target.bring(files));
@@ -168,7 +168,11 @@ class Studio extends HTMLElement {
       this.showTrim();
     } else this.timeline.frame = 0;
     this.picture.pictures({ after: null });
-    if (media?.width && media.height) this.picture.pictures({ size: { width: media.width, height: media.height } });
+    if (media?.width && media.height) {
+      this.picture.pictures({ size: { width: media.width, height: media.height } });
+      // Narrow screens give the picture its own shape.
+      this.style.setProperty('--ratio', String(media.width / media.height));
+    }
     this.guide();
     this.look();
   }
@@ -185,7 +189,7 @@ class Studio extends HTMLElement {
   look() {
     if (!this.isShown || document.hidden || !this.media || !this.draft || this.media.kind === 'audio') return;
     const { path } = this.media;
-    this.preview.ask({ path, frame: this.timeline.now, width: this.width, args: { ...this.draft.args }, wantsFaces: this.showsFaces });
+    this.preview.ask({ path, frame: this.timeline.now, width: this.width, args: this.draft.lacksSource ? null : this.draft.sent, wantsFaces: this.showsFaces });
   }
 
   /** The width of the pictures that the screen can show. */
@@ -260,12 +264,11 @@ class Studio extends HTMLElement {
   guide() {
     const draft = this.draft;
     if (!draft) return;
-    const needs = draft.processors.filter(({ name }) => draft.chosen.includes(name)).some((one) => one.takes_sources || one.takes_audio);
     const hasTarget = this.media !== null;
-    const hasSource = !needs || draft.list('source_paths').length > 0 || draft.text('face_map') !== '';
+    const hasSource = !draft.lacksSource;
     const stages = [
       { title: 'Target', text: 'the image or video to change', isDone: hasTarget },
-      { title: 'Source', text: needs ? 'a picture of the face to insert' : 'the chosen processors need none', isDone: hasSource },
+      { title: 'Source', text: 'a picture of the face to insert', isDone: hasSource },
       { title: 'Look', text: 'compare before and after, and try options', isDone: false },
       { title: 'Run', text: 'now, or later from the queue', isDone: false },
     ];

@@ -71,6 +71,23 @@ export class Draft extends EventTarget {
   }
 
   /**
+   * Return the arguments for requests. A face map names its own sources, and a step refuses others, so they stay in the
+   * draft only.
+   * @returns {Args}
+   */
+  get sent() {
+    const { source_paths: sources, ...rest } = this.args;
+    if (this.text('face_map')) return this.options.get('source_paths')?.value ? { ...rest, source_paths: [] } : rest;
+    return sources === undefined ? rest : { ...rest, source_paths: sources };
+  }
+
+  /** Whether a chosen processor needs a source, and there is none. */
+  get lacksSource() {
+    const needs = this.processors.some(({ name, takes_sources, takes_audio }) => (takes_sources || takes_audio) && this.chosen.includes(name));
+    return needs && !this.list('source_paths').length && !this.text('face_map');
+  }
+
+  /**
    * Set options; a value that is in force anyway leaves the draft.
    * @param {Args} changes
    */

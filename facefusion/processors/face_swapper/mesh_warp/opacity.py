@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from facefusion.faces.atlas import AtlasGrid, AtlasMasks, blur, enlarge, pyramid, smooth_step
+from facefusion.faces.atlas import (
+    AtlasGrid,
+    blur,
+    covered_texels,
+    enlarge,
+    pyramid,
+    rim_distance,
+    ring_mask,
+    smooth_step,
+)
 from facefusion.faces.face import Floats
 from facefusion.faces.masks.mesh_masks import edge_width, mask_atlas, uses_occlusion
 from facefusion.faces.masks.options import FaceMaskOptions
@@ -72,13 +81,13 @@ class Opacity:
 
 def _fixed_opacity(meter: SkinMeter, edge: float) -> Floats:
     """Return float32 [512,512]: 1 on skin, falling to 0 at the outline, in the eyes and in the open mouth."""
-    grid = AtlasGrid(meter.topology, FIXED_SIZE)
-    masks = AtlasMasks(meter.topology, grid)
+    topology = meter.topology
+    rim, texels = rim_distance(covered_texels(topology, FIXED_SIZE)), topology.texels(FIXED_SIZE)
     v = np.linspace(0, 1, FIXED_SIZE, dtype=np.float32)[:, None]
     # The forehead fades over a wider band, because hair lines differ most.
     width = np.where(v < 0.35, 0.10, 0.05).astype(np.float32) * np.float32(edge)
-    outline = smooth_step((masks.rim - 0.012) / width)
+    outline = smooth_step((rim - 0.012) / width)
     unit = 0.004 * FIXED_SIZE
-    eyes = np.maximum(masks.polygon(EYE_IMAGE_LEFT, round(unit)), masks.polygon(EYE_IMAGE_RIGHT, round(unit)))
-    mouth = masks.polygon(INNER_LIPS)
+    eyes = np.maximum(*(ring_mask(texels, FIXED_SIZE, ring, round(unit)) for ring in (EYE_IMAGE_LEFT, EYE_IMAGE_RIGHT)))
+    mouth = ring_mask(texels, FIXED_SIZE, INNER_LIPS)
     return outline * (1 - blur(eyes, unit)) * (1 - blur(mouth, unit / 2))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from facefusion.errors import InternalError
-from facefusion.events import Message
+from facefusion.events import Emit, Message
 from facefusion.faces.depth import find_nearer
 from facefusion.faces.embed import MODEL_ID as EMBEDDER
 from facefusion.faces.embed import FaceEmbedder
@@ -71,11 +72,22 @@ def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
     if meter is None:
         raise InternalError('requirement-missing', 'face_swapper was prepared without its requirements')
     masks = tools.settings[FaceMaskOptions]
-    warps = [MeshWarp(_source(group, meter, tools), meter, masks) for group in range(len(tools.cast.images))]
+    warps = [_warp(group, meter, tools) for group in range(len(tools.cast.images))]
     for text in idle_options(masks):
         tools.emit(Message('warn', 'face_swapper', text))
     limits = prepare_network_masks(masks, tools, 'face_swapper')
     return MeshSwapper(warps, meter.topology, limits)
+
+
+def _warp(group: int, meter: SkinMeter, tools: ProcessorTools) -> MeshWarp:
+    """Return the renderer of the source identity of a group of images."""
+    masks = tools.settings[FaceMaskOptions]
+
+    def make(emit: Emit) -> MeshWarp:
+        return MeshWarp(_source(group, meter, replace(tools, emit=emit)), meter, masks)
+
+    users = tools.cast.users_of_images(group)
+    return tools.kept.get('mesh_warp', tools.cast.images[group], (users, masks), make, tools.emit)
 
 
 def _source(group: int, meter: SkinMeter, tools: ProcessorTools) -> SourceTexture:
@@ -83,7 +95,7 @@ def _source(group: int, meter: SkinMeter, tools: ProcessorTools) -> SourceTextur
     # The sort is stable: among faces of equal size, that of the earlier image comes first.
     faces = sorted(find_source_faces(tools, group, SMALLEST_SOURCE_FACE), key=lambda found: -found.face.size)
     users = tools.cast.users_of_images(group)
-    source = build_source(_of_one_person([(each.name, _cut_out(each)) for each in faces], tools, users), meter)
+    source = build_source(_of_one_person([(each.name, cut_out(each)) for each in faces], tools, users), meter)
     for text in source.flaws:
         tools.emit(Message('warn', 'face_swapper', f'{text}{users}'))
     return source
@@ -110,7 +122,7 @@ def _of_one_person(views: list[tuple[str, SourceView]], tools: ProcessorTools, u
     return [view for _, view in views]
 
 
-def _cut_out(source: SourceFace) -> SourceView:
+def cut_out(source: SourceFace) -> SourceView:
     """Return a crop of the face with a margin, so that large images do not stay in memory."""
     frame, face = source.frame, source.face
     margin = CROP_MARGIN * face.size + 8

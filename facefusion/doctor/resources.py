@@ -1,0 +1,78 @@
+"""Checks of the resources of this machine: encoders, folders, memory and workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from facefusion.doctor.finding import Finding
+from facefusion.errors import InternalError
+from facefusion.inference.options import ExecutionOptions
+from facefusion.pipeline.options import WorkOptions
+from facefusion.services.workplace import Workplace
+
+SMALLEST_FREE_BYTES = 2_000_000_000
+
+
+def check_encoders() -> Finding:
+    """Open the video encoders."""
+    from facefusion.media.encoder import usable_encoders
+
+    usable = usable_encoders()
+    if 'libx264' not in usable:
+        raise InternalError('encoder-missing', 'libx264 does not open', hint='reinstall the package av')
+    return Finding('video encoders', 'ok', ', '.join(usable))
+
+
+def check_folders(workplace: Workplace) -> Iterator[Finding]:
+    """Check that the folders of work files can be written and have space."""
+    from facefusion.pipeline.output import existing_folder
+
+    work = workplace.settings[WorkOptions]
+    folders = {
+        'jobs folder': workplace.jobs_path(),
+        'temp folder': Path(work.temp_path) if work.temp_path else None,
+    }
+    for check, folder in folders.items():
+        if folder is None:
+            continue
+        there = existing_folder(folder)
+        free = shutil.disk_usage(there).free
+        fact = f'{folder}, {free / 1e9:.1f} GB free'
+        if not os.access(there, os.W_OK):
+            yield Finding(
+                check, 'fail', f'{folder} is not writable', f'change its permissions, or use --{check[:4]}-path'
+            )
+        elif free < SMALLEST_FREE_BYTES:
+            yield Finding(check, 'warn', fact, 'long videos need more space; delete files or use --temp-path')
+        else:
+            yield Finding(check, 'ok', fact)
+
+
+def check_memory() -> Iterator[Finding]:
+    """Show the available memory, and the limits of the system."""
+    from facefusion.limits import available_memory, memory_limits
+
+    memory = available_memory()
+    if memory is not None:
+        yield Finding('memory', 'ok', f'{memory / 1e9:.1f} GB available, {os.cpu_count()} CPU cores')
+    for limit in memory_limits():
+        if limit.kind != 'memory':
+            yield Finding(limit.name, 'ok', str(limit))
+
+
+def check_workers(options: ExecutionOptions) -> Finding:
+    """Show the workers and the engine that the options, or otherwise the rule, give a video on the CPU."""
+    from facefusion.pipeline.crew import SEGMENTS_A_PROCESS, worker_count
+    from facefusion.pipeline.plan import SEGMENT_FRAMES
+
+    workers, engine = worker_count(options), options.execution_engine
+    fact = f'{workers} threads of one process for a video'
+    if engine == 'processes' and workers > 1:
+        fact = f'{workers} processes for a video'
+    elif engine == 'auto' and workers > 1:
+        frames = (2 * SEGMENTS_A_PROCESS - 1) * SEGMENT_FRAMES
+        fact += f'; with more than {frames} frames in up to {workers} processes, if memory allows'
+    return Finding('workers', 'ok', fact)

@@ -1,0 +1,19 @@
+"""The table of the groups of routes below /api/v1, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from facefusion.gui.context import GuiContext
+from facefusion.gui.route_group import RouteGroup
+from facefusion.gui.routes import draft, files, machine, media, options, sources, version
+
+GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
+    version.routes,
+    options.routes,
+    draft.routes,
+    files.routes,
+    media.routes,
+    sources.routes,
+    machine.routes,
+)

@@ -1,0 +1,90 @@
+"""``/files``, ``/files/content``, ``/uploads``: browse folders, read files in ranges, and receive files."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+
+from facefusion.errors import MediaError, UsageError
+from facefusion.gui.context import GuiContext, in_thread
+from facefusion.gui.file_listing import list_folder
+from facefusion.gui.media_roots import MediaRoots
+from facefusion.gui.options import GuiOptions
+from facefusion.gui.replies import json_reply
+from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.uploads import receive
+
+# Types that a browser shows without running a script in them; all others are downloaded.
+_INLINE = {
+    '.jpg': 'image/jpeg',
+    '.jpeg': 'image/jpeg',
+    '.png': 'image/png',
+    '.webp': 'image/webp',
+    '.bmp': 'image/bmp',
+    '.mp4': 'video/mp4',
+    '.m4v': 'video/mp4',
+    '.mov': 'video/quicktime',
+    '.webm': 'video/webm',
+    '.mkv': 'video/x-matroska',
+    '.mp3': 'audio/mpeg',
+    '.m4a': 'audio/mp4',
+    '.aac': 'audio/aac',
+    '.wav': 'audio/wav',
+    '.flac': 'audio/flac',
+    '.ogg': 'audio/ogg',
+    '.opus': 'audio/ogg',
+}
+
+
+def routes(context: GuiContext) -> RouteGroup:
+    """Return the routes of files."""
+    limit = int(context.settings[GuiOptions].upload_limit * 1e9)
+
+    async def browse(request: Request) -> Response:
+        query = request.query_params
+        folder, kind = query.get('dir', ''), query.get('kind', 'all')
+        return json_reply(await in_thread(lambda: list_folder(context.roots, folder, kind)))
+
+    async def content(request: Request) -> Response:
+        path = await in_thread(lambda: readable_file(context.roots, request.query_params.get('path', '')))
+        kind = _INLINE.get(path.suffix.lower())
+        return FileResponse(
+            path,
+            media_type=kind or 'application/octet-stream',
+            filename=path.name,
+            content_disposition_type='inline' if kind and 'download' not in request.query_params else 'attachment',
+            headers={'cache-control': 'private, no-cache'},
+        )
+
+    async def upload(request: Request) -> Response:
+        length = request.headers.get('content-length', '')
+        if length.isdecimal() and int(length) > limit:
+            raise UsageError(
+                'upload-too-large', f'the upload is larger than {limit / 1e9:g} GB', hint='raise --upload-limit'
+            )
+        name = request.path_params['name']
+        try:
+            found = await receive(context.state_path / 'uploads', name, request.stream(), limit)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return json_reply(found, 201)
+
+    return RouteGroup(
+        [route('/files', browse), route('/files/content', content), route('/uploads/{name}', upload, 'PUT')]
+    )
+
+
+def readable_file(roots: MediaRoots, path: str) -> Path:
+    """Return a regular file inside the roots. Raises MediaError media-missing, media-not-a-file; UsageError."""
+    resolved = roots.resolve(path)
+    try:
+        status = resolved.stat()
+    except OSError as error:
+        hint = 'choose the file again'
+        raise MediaError('media-missing', f'{path} does not exist', cause=error.strerror or '', hint=hint) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError('media-not-a-file', f'{path} is not a file', hint='choose a file')
+    return resolved

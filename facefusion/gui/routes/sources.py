@@ -1,0 +1,50 @@
+"""``POST /sources``: the fitness of source files in words."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from facefusion.errors import UsageError
+from facefusion.gui.context import GuiContext, in_thread
+from facefusion.gui.media_library import FileKey, key_of
+from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.routes.files import readable_file
+from facefusion.services.source_fitness import SourceJudge
+
+_MOST_PATHS = 64
+_MOST_KEPT = 256
+
+
+def routes(context: GuiContext) -> RouteGroup:
+    """Return the route of sources."""
+    known: OrderedDict[FileKey, dict[str, Any]] = OrderedDict()
+    lock = threading.Lock()
+    judges: list[SourceJudge] = []
+
+    def judge_all(paths: list[str]) -> list[dict[str, Any]]:
+        keys = [key_of(readable_file(context.roots, path)) for path in paths]
+        with lock:
+            found = []
+            for key in keys:
+                if key not in known:
+                    if not judges:
+                        judges.append(SourceJudge(context.workplace, context.settings))
+                    known[key] = judges[0].judge(key.path)._asdict()
+                    while len(known) > _MOST_KEPT:
+                        known.popitem(last=False)
+                found.append(known[key])
+            return found
+
+    async def judge(request: Request) -> Response:
+        paths = (await read_json(request)).get('paths')
+        if not isinstance(paths, list) or len(paths) > _MOST_PATHS or not all(isinstance(path, str) for path in paths):
+            raise UsageError('request-argument', f'paths is not a list of at most {_MOST_PATHS} paths')
+        return json_reply({'sources': await in_thread(lambda: judge_all(paths))})
+
+    return RouteGroup([route('/sources', judge, 'POST')])
