@@ -30,7 +30,6 @@ class JobBoard extends HTMLElement {
     this.tabs = el('div', { class: 'board-tabs', role: 'group', 'aria-label': 'State of the jobs shown' });
     this.spoken = el('p', { class: 'unseen', role: 'status' });
     this.marker = el('div', { class: 'drop-line' });
-    this.isLoaded = false;
   }
 
   connectedCallback() {
@@ -46,14 +45,13 @@ class JobBoard extends HTMLElement {
     on('job', (job) => this.update(job));
     on('gone', ({ id }) => this.drop(id));
     setInterval(() => this.isConnected && !document.hidden && this.showAges(), AGES_MS);
-    this.replace(knownJobs());
+    if (knownJobs().length > 0) this.replace(knownJobs());
     this.load();
   }
 
   async load() {
     try {
       this.replace((await request('GET', 'jobs')).jobs);
-      this.isLoaded = true;
     } catch (error) {
       showError(error);
     }

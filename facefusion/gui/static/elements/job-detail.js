@@ -29,6 +29,7 @@ export class JobDetail extends HTMLElement {
     this.bar = el('progress', { max: 1, 'aria-label': 'Progress' });
     this.rate = el('p', { class: 'muted', role: 'status' });
     on('job', (job) => this.hear(job));
+    on('jobs', ({ jobs }) => jobs.forEach((/** @type {JobSummary} */ job) => this.hear(job)));
     on('gone', ({ id }) => id === this.jobId && this.isOpen() && location.assign('#/queue'));
   }
 
