@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
 from facefusion.events import Message
 from facefusion.gui.options import GuiOptions
-from facefusion.jobs.options import HaltOptions, NotifyOptions
+from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
+from facefusion.options import describe
+from facefusion.services.command_line import option_words
 from facefusion.services.option_groups import PROCESS_GROUPS
 from facefusion.services.options import PageOptions
-from facefusion.settings import layers_of
+from facefusion.settings import Layer, layers_of
 from facefusion.steps.arguments import STEP_GROUPS
 
-GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, NotifyOptions, HaltOptions, GuiOptions, PageOptions)
+GROUPS: tuple[type, ...] = (
+    *STEP_GROUPS,
+    *PROCESS_GROUPS,
+    NotifyOptions,
+    QueueOptions,
+    HaltOptions,
+    GuiOptions,
+    PageOptions,
+)
 
 
 def run(invocation: Invocation) -> int:
@@ -41,6 +54,17 @@ def run(invocation: Invocation) -> int:
 
     flags = given_flags(invocation.arguments, GROUPS)
     layers = layers_of(GROUPS, flags, invocation.ini, invocation.environ)
-    context = GuiContext(invocation, roots, state_path, GROUPS, layers)
+    context = GuiContext(invocation, roots, state_path, GROUPS, layers, tuple(_worker_words(invocation, layers)))
     serve(create_app(context, listening.access), listening, [announce])
     return 0
+
+
+def _worker_words(invocation: Invocation, layers: Mapping[str, Layer]) -> Iterator[str]:
+    """Yield the flags that give a worker the process options of this command."""
+    if invocation.arguments.config_path:
+        yield from ('--config-path', str(Path(invocation.arguments.config_path).absolute()))
+    yield from ('--jobs-path', str(invocation.jobs_path().absolute()))
+    for group in PROCESS_GROUPS:
+        for info in describe(group):
+            if layers.get(info.key) == 'flag' and info.key not in ('jobs_path', 'progress', 'profile'):
+                yield from option_words(info, getattr(invocation.settings[group], info.key))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,26 +14,20 @@ from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.adhoc_jobs import empty_record
-from facefusion.jobs.files import is_there
 from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
 from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
-from facefusion.jobs.record import JobRecord
-from facefusion.jobs.states import State, check_move
-from facefusion.jobs.steps import add_step, groups_of, submitted, work_paths
-from facefusion.jobs.store import JobStore, busy, exists
+from facefusion.jobs.states import State
+from facefusion.jobs.steps import add_step
+from facefusion.jobs.store import JobStore, exists
 from facefusion.jobs.worker_registry import has_worker
-from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.models.options import ModelOptions
-from facefusion.pipeline.file_names import check_names
-from facefusion.pipeline.partial_files import remove_abandoned
 from facefusion.safety.options import PolicyOptions
+from facefusion.services.job_actions import delete_job, submit_job
 from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
 
-# Limits the duration of the check for missing files when a job is submitted.
-_MOST_CHECKED_FILES = 200
 STORED_GROUPS: tuple[type, ...] = (QueueOptions, NotifyOptions)
 GROUPS: tuple[type, ...] = (*STEP_GROUPS, ModelOptions, PolicyOptions, *STORED_GROUPS, HaltOptions, *STORE_GROUPS)
 
@@ -85,54 +78,10 @@ def _create(invocation: Invocation) -> int:
 def _submit(invocation: Invocation) -> int:
     """Put a drafted job into the queue."""
     store = invocation.job_store()
-    submit_job(invocation, store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
+    changes = given_flags(invocation.arguments, STORED_GROUPS)
+    submit_job(store, store.resolve_id(job_id_of(invocation.arguments) or ''), changes, invocation.emit())
     warn_without_worker(invocation, store, invocation.emit())
     return 0
-
-
-def submit_job(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
-    """Move one job to the queue.
-
-    Raises JobError job-empty, job-wrong-state, job-join, job-busy, OutputError output-name.
-    """
-    opened = store.open(job_id)
-    check_move('submit', job_id, opened.state)
-    checked = submitted(opened.record)
-    for path in {*work_paths(checked).values(), *(group.output_path for group in groups_of(checked))}:
-        check_names(Path(path))
-    # This check precedes the claim because it reads complete videos; other processes take over a claim that is too old.
-    if any(len(group.steps) > 1 and not _is_image(group.output_path) for group in groups_of(checked)):
-        _check_joins(checked)
-    with store.edit(job_id, 'submit') as (claim, record):
-        record = submitted(replace(record, **given_flags(invocation.arguments, STORED_GROUPS)))
-        if record.steps != checked.steps:
-            raise busy(job_id)
-        claim.finish('queued', record)
-    emit(Message('info', 'jobs', f'job {job_id} queued'))
-    for path in _missing_files(checked):
-        emit(Message('warn', 'jobs', f'job {job_id}: the file {path} does not exist yet'))
-
-
-def _missing_files(record: JobRecord) -> list[str]:
-    """Return up to 5 missing input files of the steps; outputs of other steps do not count."""
-    outputs = {step.output_path for step in record.steps}
-    inputs = [step.args.get('target_path') for step in record.steps if step.remix_of is None]
-    inputs += [path for step in record.steps for path in step.args.get('source_paths') or ()]
-    paths = [path for path in dict.fromkeys(inputs) if isinstance(path, str) and path not in outputs]
-    return [path for path in paths[:_MOST_CHECKED_FILES] if not is_there(path)][:5]
-
-
-def _is_image(path: str) -> bool:
-    return Path(path).suffix.lower() in IMAGE_EXTENSIONS
-
-
-def _check_joins(record: JobRecord) -> None:
-    """Raise JobError job-join if the outputs of steps cannot be joined; loads libraries to probe the targets."""
-    from facefusion.inference.options import ExecutionOptions
-    from facefusion.settings import resolve
-    from facefusion.steps.step_work import check_joins
-
-    check_joins(record, resolve((*STEP_GROUPS, ExecutionOptions), {}, None, {}))
 
 
 def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> None:
@@ -146,7 +95,8 @@ def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> 
 def _submit_all(invocation: Invocation) -> int:
     """Put every drafted job into the queue."""
     store, emit = invocation.job_store(), invocation.emit()
-    code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(invocation, store, job_id, emit))
+    changes = given_flags(invocation.arguments, STORED_GROUPS)
+    code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(store, job_id, changes, emit))
     warn_without_worker(invocation, store, emit)
     return code
 
@@ -154,25 +104,15 @@ def _submit_all(invocation: Invocation) -> int:
 def _delete(invocation: Invocation) -> int:
     """Delete a job in any state, unless a process has claimed it."""
     store = invocation.job_store()
-    _delete_one(store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
+    delete_job(store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
     return 0
-
-
-def _delete_one(store: JobStore, job_id: str, emit: Emit) -> None:
-    folders: set[Path] = set()
-    with suppress(JobError):
-        folders = {Path(step.output_path).parent for step in store.open(job_id).record.steps if step.output_path}
-    store.delete(job_id)
-    for folder in folders:
-        remove_abandoned(folder)
-    emit(Message('info', 'jobs', f'job {job_id} deleted'))
 
 
 def _delete_all(invocation: Invocation) -> int:
     """Delete every job that no process has claimed."""
     store, emit = invocation.job_store(), invocation.emit()
     states: tuple[State, ...] = ('drafted', 'queued', 'failed', 'completed', 'running')
-    return for_all(invocation, store, states, lambda job_id: _delete_one(store, job_id, emit))
+    return for_all(invocation, store, states, lambda job_id: delete_job(store, job_id, emit))
 
 
 def for_all(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
@@ -16,7 +15,7 @@ from facefusion.errors import Interrupted, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
 from facefusion.jobs.options import HaltOptions
-from facefusion.jobs.steps import requeued
+from facefusion.services.job_actions import requeue_job
 from facefusion.services.option_groups import PROCESS_GROUPS, STORE_GROUPS
 from facefusion.stopping import StopFlag
 
@@ -59,20 +58,12 @@ def _retry(invocation: Invocation) -> int:
     with stop_on_signals(flag), reported(emit):
         job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
         if invocation.arguments.queue:
-            _requeue(invocation, job_id, emit)
+            requeue_job(store, job_id, invocation.arguments.from_scratch, emit)
             warn_without_worker(invocation, store, emit)
             return 0
         with invocation.worker(emit, flag) as worker:
             outcome = worker.run_one(job_id, 'retry', invocation.arguments.from_scratch)
         return _conclude(invocation, outcome, emit)
-
-
-def _requeue(invocation: Invocation, job_id: str, emit: Emit) -> None:
-    store = invocation.job_store()
-    with store.edit(job_id, 'requeue') as (claim, record):
-        again = requeued(record, from_scratch=invocation.arguments.from_scratch)
-        claim.finish('queued', replace(again, retries_used=0, not_before=None))
-    emit(Message('info', 'jobs', f'job {job_id} queued'))
 
 
 def _retry_all(invocation: Invocation) -> int:
@@ -81,7 +72,11 @@ def _retry_all(invocation: Invocation) -> int:
     store = invocation.job_store()
     with stop_on_signals(flag), reported(emit):
         if invocation.arguments.queue:
-            return for_all(invocation, store, ('failed',), lambda job_id: _requeue(invocation, job_id, emit), flag)
+
+            def requeue(job_id: str) -> None:
+                requeue_job(store, job_id, invocation.arguments.from_scratch, emit)
+
+            return for_all(invocation, store, ('failed',), requeue, flag)
         with invocation.worker(emit, flag) as worker:
 
             def retry(job_id: str) -> None:

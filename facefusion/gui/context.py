@@ -9,7 +9,11 @@ from typing import Any, TypeVar
 
 from anyio import to_thread
 
+from facefusion.gui.broadcast import Broadcast
+from facefusion.gui.job_board import JobBoard
 from facefusion.gui.media_roots import MediaRoots
+from facefusion.gui.worker_child import WorkerChild
+from facefusion.jobs.store import JobStore
 from facefusion.options import describe
 from facefusion.services.step_request import request_settings
 from facefusion.services.workplace import Workplace
@@ -20,12 +24,29 @@ T = TypeVar('T')
 
 
 @dataclass(frozen=True, slots=True)
+class SharedParts:
+    """The parts of the server with a state, which several groups of routes use."""
+
+    store: JobStore
+    board: JobBoard
+    broadcast: Broadcast
+    workers: WorkerChild
+
+    @classmethod
+    def of(cls, context: GuiContext) -> SharedParts:
+        """Return the parts for a context. Raises UsageError jobs-path."""
+        store, log = context.workplace.job_store(), context.state_path / 'worker.log'
+        workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
+        return cls(store, JobBoard(store), Broadcast(), workers)
+
+
+@dataclass(frozen=True)
 class GuiContext:
     """Settings, folders and access of a running server. A group of routes gets it when the server starts.
 
     ``workplace`` has the settings in force of all step and process options, and ``layers`` the layer that each value
     comes from; ``groups`` are their types. ``state_path`` is a folder for files of the page, such as the draft and
-    uploads.
+    uploads. ``worker_words`` are the flags of a worker that the page starts.
     """
 
     workplace: Workplace
@@ -33,6 +54,12 @@ class GuiContext:
     state_path: Path
     groups: tuple[type, ...] = STEP_GROUPS
     layers: Mapping[str, Layer] = field(default_factory=dict)
+    worker_words: tuple[str, ...] = ()
+    shared: SharedParts = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Create the shared parts."""
+        object.__setattr__(self, 'shared', SharedParts.of(self))
 
     @property
     def settings(self) -> Settings:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from facefusion.gui.context import GuiContext
 from facefusion.gui.route_group import RouteGroup
-from facefusion.gui.routes import draft, files, machine, media, options, sources, version
+from facefusion.gui.routes import draft, events, files, jobs, machine, media, options, sources, version, workers
 
 GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     version.routes,
@@ -16,4 +16,7 @@ GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     media.routes,
     sources.routes,
     machine.routes,
+    jobs.routes,
+    workers.routes,
+    events.routes,
 )

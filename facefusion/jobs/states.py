@@ -8,7 +8,7 @@ from facefusion.errors import JobError
 
 State = Literal['drafted', 'queued', 'running', 'completed', 'failed']
 STATES: tuple[State, ...] = ('drafted', 'queued', 'running', 'completed', 'failed')
-Action = Literal['edit', 'submit', 'run', 'retry', 'requeue', 'cancel', 'delete']
+Action = Literal['edit', 'submit', 'run', 'retry', 'requeue', 'reorder', 'cancel', 'delete']
 # The participle of each action, and the states that allow it. docs/job-store.md has the table of all state changes.
 _RULES: dict[Action, tuple[str, tuple[State, ...]]] = {
     'edit': ('changed', ('drafted',)),
@@ -16,6 +16,7 @@ _RULES: dict[Action, tuple[str, tuple[State, ...]]] = {
     'run': ('run', ('queued',)),
     'retry': ('retried', ('failed',)),
     'requeue': ('retried', ('failed',)),
+    'reorder': ('moved', ('drafted', 'queued')),
     'cancel': ('cancelled', ('queued', 'running')),
     'delete': ('deleted', ('drafted', 'queued', 'completed', 'failed')),
 }

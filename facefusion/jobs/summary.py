@@ -22,11 +22,12 @@ def summaries(store: JobStore, state: str | None = None) -> list[dict[str, Any]]
         if state is None or job_file.state == state:
             job = store.read(job_file)
             if job is not None and (state is None or job.job_file.state == state):
-                entries.append(_summary(store, job))
+                entries.append(summary_of(store, job))
     return sorted(entries, key=lambda summary: (seconds_of(str(summary.get('date_created'))), summary['id']))
 
 
-def _summary(store: JobStore, job: JobData) -> dict[str, Any]:
+def summary_of(store: JobStore, job: JobData) -> dict[str, Any]:
+    """Return the summary of one job; a broken file has the state 'broken'."""
     job_file, data = job.job_file, job.data
     if data is None:
         error = {'reference': 'job-broken', 'message': job.broken, 'path': str(job_file.path)}

@@ -13,7 +13,7 @@ from facefusion.jobs.claim import WORK_FOLDER
 from facefusion.jobs.files import remove_quietly
 from facefusion.jobs.garbage import remove_dead
 from facefusion.jobs.store import JobStore
-from facefusion.ownership import new_owner, split_tag
+from facefusion.ownership import Owner, new_owner, split_tag
 
 WORKERS_FOLDER = '.workers'
 REGISTRATION_SECONDS = 5.0
@@ -53,15 +53,21 @@ def registered_worker(store: JobStore) -> Iterator[None]:
 
 def has_worker(root: Path, now: Callable[[], float] = time.time) -> bool:
     """Whether a live worker watches the store, as far as this machine can tell."""
+    return bool(live_workers(root, now))
+
+
+def live_workers(root: Path, now: Callable[[], float] = time.time) -> list[Owner]:
+    """Return the processes of the live workers that watch the store, as far as this machine can tell."""
     try:
-        paths = list((root / WORK_FOLDER / WORKERS_FOLDER).iterdir())
+        paths = sorted((root / WORK_FOLDER / WORKERS_FOLDER).iterdir())
     except OSError:
-        return False
+        return []
+    found = []
     for path in paths:
         tagged = split_tag(path.name)
         # The file may just have been removed.
         with suppress(OSError):
             is_live = tagged is not None and not tagged[1].is_dead()
-            if is_live and abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
-                return True
-    return False
+            if tagged is not None and is_live and abs(now() - path.stat().st_mtime) < REGISTRATION_TIMEOUT:
+                found.append(tagged[1])
+    return found

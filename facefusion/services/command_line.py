@@ -27,7 +27,7 @@ def command_words(settings: Settings, base: Settings, given: Collection[str] = (
                 and not info.no_effect
                 and (info.key in given or value != getattr(base[group], info.key))
             ):
-                words += _option_words(info, value)
+                words += option_words(info, value)
     return words
 
 
@@ -36,7 +36,8 @@ def command_line(words: Sequence[str]) -> str:
     return subprocess.list2cmdline(words) if os.name == 'nt' else shlex.join(words)
 
 
-def _option_words(info: OptionInfo, value: Any) -> Iterator[str]:
+def option_words(info: OptionInfo, value: Any) -> Iterator[str]:
+    """Yield the words that set an option; none for a value that no flag can set."""
     if info.kind == 'flag':
         yield info.flag if value else '--no-' + info.flag.removeprefix('--')
         return
