@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
 from facefusion.events import Emit, Message
@@ -18,15 +19,8 @@ from facefusion.services.options import PageOptions
 from facefusion.settings import Layer, layers_of
 from facefusion.steps.arguments import STEP_GROUPS
 
-GROUPS: tuple[type, ...] = (
-    *STEP_GROUPS,
-    *PROCESS_GROUPS,
-    NotifyOptions,
-    QueueOptions,
-    HaltOptions,
-    GuiOptions,
-    PageOptions,
-)
+_JOB_GROUPS = (NotifyOptions, QueueOptions, HaltOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, *_JOB_GROUPS, BenchmarkOptions, GuiOptions, PageOptions)
 
 
 def run(invocation: Invocation) -> int:
