@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from fakes.page_server import API, page_server
@@ -139,7 +141,7 @@ def test_a_name_that_is_no_text_is_left_out_and_its_neighbours_are_listed(page):
     assert content(page, folder / 'link.png').status == 200
 
 
-def test_special_files_and_hidden_files_are_left_out_and_never_opened(page):
+def test_special_files_and_hidden_files_are_left_out_and_never_opened(page, monkeypatch):
     folder = page.folder / 'special'
     folder.mkdir()
     os.mkfifo(folder / 'pipe.mp4')
@@ -147,7 +149,7 @@ def test_special_files_and_hidden_files_are_left_out_and_never_opened(page):
     (folder / 'broken.png').symlink_to(folder / 'nothing.png')
     (folder / 'loop.png').symlink_to(folder / 'loop.png')
     with socket.socket(socket.AF_UNIX) as server:
-        os.chdir(folder)
+        monkeypatch.chdir(folder)
         server.bind('sock.png')
         assert page.get('/files', dir=str(folder))['entries'] == []
         for name in ('pipe.mp4', 'sock.png'):
@@ -212,15 +214,24 @@ def test_the_name_of_an_upload_is_made_harmless(page, name):
     reply = page.call('PUT', f'/uploads/{name}', b'data')
     if reply.status == 404:
         return  # The name is a part of the path, and changes it.
-    path = reply.json['path']
-    base = os.path.basename(path)
-    assert os.path.dirname(path) == str(page.folder / 'jobs' / '.gui' / 'uploads')
+    path = Path(reply.json['path'])
+    base = path.name
+    assert path.parent == page.folder / 'jobs' / '.gui' / 'uploads'
     assert not base.startswith('.') and base.isprintable() and len(base) <= 130 and not set(base) & set('\\:*?')
 
 
 def uploads(page):
     folder = page.folder / 'jobs' / '.gui' / 'uploads'
-    return sorted(os.listdir(folder)) if folder.is_dir() else []
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def head_of(page, name):
+    lines = (
+        f'PUT {API}/uploads/{name} HTTP/1.1',
+        f'host: 127.0.0.1:{page.port}',
+        f'authorization: Bearer {page.token}',
+    )
+    return ''.join(f'{line}\r\n' for line in lines).encode()
 
 
 def test_an_empty_upload_is_refused_and_leaves_nothing(page):
@@ -232,8 +243,8 @@ def test_an_empty_upload_is_refused_and_leaves_nothing(page):
 def test_nothing_remains_of_an_upload_whose_browser_vanishes(page):
     before = uploads(page)
     with socket.create_connection(('127.0.0.1', page.port)) as client:
-        head = f'PUT {API}/uploads/gone.mp4 HTTP/1.1\r\nhost: 127.0.0.1:{page.port}\r\nauthorization: Bearer {page.token}\r\n'
-        client.sendall(head.encode() + b'content-length: 1000000\r\n\r\n' + b'x' * 1000)
+        head = head_of(page, 'gone.mp4')
+        client.sendall(head + b'content-length: 1000000\r\n\r\n' + b'x' * 1000)
         wait_until(lambda: any(name.endswith('.part') for name in uploads(page)))
     wait_until(lambda: uploads(page) == before)
 
@@ -242,29 +253,23 @@ def test_an_upload_above_the_limit_is_refused_and_leaves_nothing(tmp_path):
     with page_server(tmp_path, '--upload-limit', '0.000001') as page:
         assert page.call('PUT', '/uploads/a.png', b'x' * 1000).status == 201
         assert page.call('PUT', '/uploads/b.png', b'x' * 1001).json['reference'] == 'upload-too-large'
-        chunks = (
-            f'PUT {API}/uploads/c.png HTTP/1.1\r\nhost: 127.0.0.1:{page.port}\r\nauthorization: Bearer {page.token}\r\n'
-        )
         with socket.create_connection(('127.0.0.1', page.port)) as client:
             client.sendall(
-                chunks.encode() + b'transfer-encoding: chunked\r\n\r\n3e9\r\n' + b'x' * 1001 + b'\r\n0\r\n\r\n'
+                head_of(page, 'c.png') + b'transfer-encoding: chunked\r\n\r\n3e9\r\n' + b'x' * 1001 + b'\r\n0\r\n\r\n'
             )
             assert b'upload-too-large' in client.makefile('rb').read(2000)
         assert uploads(page) == ['a.png']
 
 
-@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='only Linux limits the size of a file for a process')
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux limits the files of another process')
 def test_nothing_remains_of_an_upload_that_does_not_fit_on_the_disk(tmp_path):
-    resource = pytest.importorskip('resource')
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with page_server(tmp_path) as page:
-            reply = page.call('PUT', '/uploads/a.png', b'x' * 200_000)
-            assert reply.status == 507 and reply.json['reference'] == 'disk-full'
-            assert uploads(page) == [] and page.call('GET', '/version').status == 200
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    import resource
+
+    with page_server(tmp_path) as page:
+        resource.prlimit(page.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        reply = page.call('PUT', '/uploads/a.png', b'x' * 200_000)
+        assert reply.status == 507 and reply.json['reference'] == 'disk-full'
+        assert uploads(page) == [] and page.call('GET', '/version').status == 200
 
 
 def test_media_facts_and_exact_frames(page, clip):
