@@ -16,6 +16,7 @@ from typing import NamedTuple
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
@@ -100,7 +101,7 @@ def create_app(context: GuiContext, access: Access) -> Guard:
             yield
 
     routes: list[BaseRoute] = [Mount(API, routes=[route for group in groups for route in group.routes])]
-    routes.append(Mount('/', StaticFiles(directory=STATIC, html=True)))
+    routes.append(Mount('/', GZipMiddleware(StaticFiles(directory=STATIC, html=True))))
     return Guard(Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_route}), access)
 
 
