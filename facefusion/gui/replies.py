@@ -22,13 +22,11 @@ from facefusion.errors import (
     UsageError,
 )
 from facefusion.failures import as_failure
-from facefusion.gui.media_roots import OutsideRoots
 
 Handler = Callable[[Request], Awaitable[Response]]
 MOST_BODY_BYTES = 1_000_000
-# The first matching class decides; JobError references that mean "unknown" are 404.
+# The first matching class decides, except for these references.
 _STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
-    (OutsideRoots, 403),
     (UsageError, 422),
     (ContentRefused, 422),
     (InputError, 422),
@@ -39,6 +37,7 @@ _STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
     (ProviderError, 424),
     (ResourceError, 507),
 )
+_FORBIDDEN = frozenset({'path-outside-roots'})
 _NOT_FOUND = frozenset({'job-unknown', 'media-missing', 'model-unknown', 'not-found'})
 
 
@@ -52,6 +51,8 @@ def status_of(error: FaceFusionError) -> int:
     """Return the HTTP status of an error."""
     if error.reference in _NOT_FOUND:
         return 404
+    if error.reference in _FORBIDDEN:
+        return 403
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
