@@ -9,7 +9,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facefusion.errors import UsageError
@@ -135,7 +135,11 @@ class Guard:
             return self._access.login(scope['query_string'].decode('latin-1'))
         if not self._access.accepts_token(headers):
             hint = 'open the address that `facefusion gui` printed, or send the header Authorization: Bearer TOKEN'
-            return _refused(401, UsageError('token-missing', 'the request has no valid token', hint=hint))
+            error = UsageError('token-missing', 'the request has no valid token', hint=hint)
+            if 'text/html' in headers.get('accept', ''):
+                # A person opened the address by hand.
+                return PlainTextResponse(f'{error.message}: {hint}\n', 401)
+            return _refused(401, error)
         return None
 
 
