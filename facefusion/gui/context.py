@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from facefusion.gui.broadcast import Broadcast
 from facefusion.gui.job_board import JobBoard
+from facefusion.gui.media_library import MediaLibrary
 from facefusion.gui.media_roots import MediaRoots
 from facefusion.gui.worker_child import WorkerChild
 from facefusion.jobs.store import JobStore
@@ -31,13 +32,14 @@ class SharedParts:
     board: JobBoard
     broadcast: Broadcast
     workers: WorkerChild
+    library: MediaLibrary
 
     @classmethod
     def of(cls, context: GuiContext) -> SharedParts:
         """Return the parts for a context. Raises UsageError jobs-path."""
         store, log = context.workplace.job_store(), context.state_path / 'worker.log'
         workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
-        return cls(store, JobBoard(store), Broadcast(), workers)
+        return cls(store, JobBoard(store), Broadcast(), workers, MediaLibrary())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 from facefusion.gui.context import GuiContext
 from facefusion.gui.route_group import RouteGroup
-from facefusion.gui.routes import draft, events, files, jobs, machine, media, options, sources, version, workers
+from facefusion.gui.routes import (
+    draft,
+    events,
+    files,
+    jobs,
+    machine,
+    media,
+    options,
+    preview,
+    sources,
+    version,
+    workers,
+)
 
 GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     version.routes,
@@ -15,6 +27,7 @@ GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     files.routes,
     media.routes,
     sources.routes,
+    preview.routes,
     machine.routes,
     jobs.routes,
     workers.routes,

@@ -16,6 +16,7 @@ from facefusion.models.choice import Licences, LocalModels, physical_memory
 from facefusion.models.options import ModelOptions
 from facefusion.options import quoted
 from facefusion.pipeline.options import ProfileOptions, WorkOptions
+from facefusion.profiling import NO_PROFILE
 from facefusion.safety.options import PolicyOptions
 from facefusion.services.options import ConsoleOptions
 from facefusion.services.profile_file import profile_file
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from facefusion.models.catalog import Catalog
     from facefusion.models.store import ModelStore
     from facefusion.profiling import Profile
+    from facefusion.steps.step_run import StepEnvironment
     from facefusion.stopping import StopFlag
 
 
@@ -107,6 +109,15 @@ class Workplace:
             )
         return JobStore(path)
 
+    def step_environment(self, emit: Emit, flag: StopFlag, profile: Profile = NO_PROFILE) -> StepEnvironment:
+        """Return the models and folders of this process for running steps."""
+        from facefusion.steps.step_run import RunFolders, StepEnvironment
+
+        options = self.settings[WorkOptions]
+        temp = Path(options.temp_path) if options.temp_path else None
+        folders = RunFolders(self.jobs_path(), temp, int(options.cache_size * 1e9))
+        return StepEnvironment(self.model_store(emit, flag), folders, self.environ, self.local_models(), profile)
+
     @contextmanager
     def worker(
         self,
@@ -127,19 +138,15 @@ class Workplace:
         from facefusion.jobs.notify import Notifier
         from facefusion.jobs.runner import JobRunner
         from facefusion.jobs.worker import Worker
-        from facefusion.steps.step_run import RunFolders, StepEnvironment
         from facefusion.steps.step_work import LocalStepWork
 
-        options, timeout = self.settings[WorkOptions], self.settings[ClaimOptions].claim_timeout
-        folders = RunFolders(
-            self.jobs_path(), Path(options.temp_path) if options.temp_path else None, int(options.cache_size * 1e9)
-        )
-        models, store, notifier = self.local_models(), self.job_store(), Notifier(emit)
+        timeout = self.settings[ClaimOptions].claim_timeout
+        store, notifier = self.job_store(), Notifier(emit)
         with ExitStack() as opened:
             opened.callback(notifier.close)
             if profile is None:
                 profile = opened.enter_context(profile_file(self.settings[ProfileOptions].profile, emit))
-            environment = StepEnvironment(self.model_store(emit, flag), folders, self.environ, models, profile)
+            environment = self.step_environment(emit, flag, profile)
             runner = JobRunner(store, LocalStepWork(self.settings, environment, shares=shares), timeout, emit, on_step)
             yield Worker(store, runner, notifier, timeout, emit, flag)
 

@@ -23,7 +23,7 @@ _PICTURE_HEADERS = {'cache-control': 'private, max-age=60'}
 
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of media files."""
-    library = MediaLibrary()
+    library = context.shared.library
 
     def path_of(request: Request) -> Path:
         return readable_file(context.roots, request.query_params.get('path', ''))
