@@ -7,13 +7,17 @@ from collections.abc import Callable
 from facefusion.gui.context import GuiContext
 from facefusion.gui.route_group import RouteGroup
 from facefusion.gui.routes import (
+    benchmark,
     draft,
     events,
     files,
     jobs,
     machine,
     media,
+    metrics,
+    models,
     options,
+    people,
     preview,
     sources,
     version,
@@ -28,8 +32,12 @@ GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     media.routes,
     sources.routes,
     preview.routes,
-    machine.routes,
+    people.routes,
     jobs.routes,
     workers.routes,
     events.routes,
+    models.routes,
+    benchmark.routes,
+    machine.routes,
+    metrics.routes,
 )
