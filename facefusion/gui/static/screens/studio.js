@@ -255,7 +255,7 @@ class Studio extends HTMLElement {
 
   /** @param {import('../types.js').Face} face */
   refer(face) {
-    this.draft?.reset(['reference_face']);
+    this.draft?.reset(['reference_face', 'face_map']);
     this.draft?.set({ face_selector_mode: 'reference', reference_frame_number: this.timeline.now, reference_face_position: face.position ?? 0 });
     showNote(`Only this person is changed now: face ${(face.position ?? 0) + 1} of frame ${this.timeline.now}.`);
   }
