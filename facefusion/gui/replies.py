@@ -37,7 +37,6 @@ _STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
     (ProviderError, 424),
     (ResourceError, 507),
 )
-_FORBIDDEN = frozenset({'path-outside-roots'})
 _NOT_FOUND = frozenset({'job-unknown', 'media-missing', 'model-unknown', 'not-found'})
 
 
@@ -51,7 +50,7 @@ def status_of(error: FaceFusionError) -> int:
     """Return the HTTP status of an error."""
     if error.reference in _NOT_FOUND:
         return 404
-    if error.reference in _FORBIDDEN:
+    if error.reference == 'path-outside-roots':
         return 403
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
