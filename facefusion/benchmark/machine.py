@@ -7,12 +7,12 @@ import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from facefusion.benchmark.gpu import Gpu, describe_gpu
 from facefusion.models.choice import physical_memory
+from facefusion.packages import installed_versions
 from facefusion.version import VERSION
 
 _LIBRARIES = ('av', 'numpy', 'opencv-python-headless', 'pillow')
@@ -29,7 +29,7 @@ def describe_machine(gpu: Gpu | None, device_id: int, providers: Sequence[str]) 
         'system': platform.platform(),
         'python': platform.python_version(),
         'facefusion': VERSION,
-        'libraries': _versions(),
+        'libraries': installed_versions((*_RUNTIMES, *_LIBRARIES)),
         'providers': list(providers),
     }
 
@@ -65,13 +65,3 @@ def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
         lines = []
     names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
     return next(names, '') or platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in (*_RUNTIMES, *_LIBRARIES):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

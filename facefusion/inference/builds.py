@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from facefusion.packages import installed_versions
 
 BUILDS = (
     'onnxruntime',
@@ -18,13 +18,7 @@ REMEDY = 'run `.venv/bin/pip uninstall -y {}`, then `python install.py`, which i
 
 def installed_builds() -> dict[str, str]:
     """Return the versions of the installed packages by name."""
-    found = {}
-    for name in BUILDS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(BUILDS)
 
 
 def conflict_remedy(builds: dict[str, str]) -> str:

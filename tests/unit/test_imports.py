@@ -20,7 +20,7 @@ PACKAGE = ROOT / 'facefusion'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 # The parts in design.md section 3, from the lowest row up. A part may import only itself and parts of lower rows.
 ROWS = (
-    ('version', 'errors', 'file_lock', 'limits', 'profiling', 'standard_streams'),
+    ('version', 'errors', 'file_lock', 'limits', 'packages', 'profiling', 'standard_streams'),
     ('device_failure', 'shortage'),
     ('events', 'failures', 'options', 'ownership', 'stopping'),
     ('settings', 'work_lease', 'result_cache'),

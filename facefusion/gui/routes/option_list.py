@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from facefusion.gui.option_records import option_records, processor_records, sec
 from facefusion.gui.replies import json_reply
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.options import describe
+from facefusion.packages import installed_versions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.steps.arguments import STEP_GROUPS
 from facefusion.version import VERSION
@@ -44,7 +44,11 @@ def routes(context: GuiContext) -> RouteGroup:
                     'temp': place.settings[WorkOptions].temp_path or str(place.jobs_path().absolute()),
                     'media_roots': [str(folder) for folder in context.roots.folders],
                 },
-                'versions': {'facefusion': VERSION, 'python': platform.python_version(), **_library_versions()},
+                'versions': {
+                    'facefusion': VERSION,
+                    'python': platform.python_version(),
+                    **installed_versions(_LIBRARIES),
+                },
                 'policies': [
                     {'key': info.key, 'value': getattr(context.settings[group], info.key), 'help': info.help}
                     for group in context.groups
@@ -55,13 +59,3 @@ def routes(context: GuiContext) -> RouteGroup:
         )
 
     return RouteGroup([route('/options', list_options), route('/settings', show_settings)])
-
-
-def _library_versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
