@@ -17,6 +17,7 @@ from facefusion.errors import UsageError
 from facefusion.options import OptionInfo, check_items, describe, expand_home, parse_item, parse_value, unquoted
 
 T = TypeVar('T')
+Layer = Literal['default', 'ini', 'environment', 'flag']
 INI_NAME = 'facefusion.ini'
 HOME_VARIABLE = 'FACEFUSION_HOME'
 
@@ -168,35 +169,31 @@ def resolve(
                     values[info.key] = max(found, key=info.choices.index, default=info.default)
                 else:
                     values[info.key] = all(found) if info.default else any(found)
-            elif info.key in flags:
+                continue
+            layer = _layer_of(info, flags, ini, environ)
+            if layer == 'flag':
                 values[info.key] = flags[info.key]
-            elif environ.get(info.variable, '').strip():
+            elif layer == 'environment':
                 values[info.key] = parse_variable(info, environ[info.variable])
-            elif ini is not None and (info.section, info.key) in ini.values:
+            elif layer == 'ini' and ini is not None:
                 values[info.key] = parse_ini(ini, info)
         merged.append(group(**values))
     return Settings(merged)
-
-
-Layer = Literal['default', 'ini', 'environment', 'flag']
 
 
 def layers_of(
     groups: Iterable[type], flags: Mapping[str, Any], ini: IniFile | None, environ: Mapping[str, str]
 ) -> dict[str, Layer]:
     """Return the layer that the value of each option comes from, with the arguments of ``resolve``."""
-    found: dict[str, Layer] = {}
-    for info in (info for group in groups for info in describe(group)):
-        in_ini = ini is not None and (info.section, info.key) in ini.values
-        if info.is_policy:
-            found[info.key] = 'ini' if in_ini else 'default'
-        elif info.key in flags:
-            found[info.key] = 'flag'
-        elif environ.get(info.variable, '').strip():
-            found[info.key] = 'environment'
-        else:
-            found[info.key] = 'ini' if in_ini else 'default'
-    return found
+    return {info.key: _layer_of(info, flags, ini, environ) for group in groups for info in describe(group)}
+
+
+def _layer_of(info: OptionInfo, flags: Mapping[str, Any], ini: IniFile | None, environ: Mapping[str, str]) -> Layer:
+    if info.key in flags and not info.is_policy:
+        return 'flag'
+    if environ.get(info.variable, '').strip() and not info.is_policy:
+        return 'environment'
+    return 'ini' if ini is not None and (info.section, info.key) in ini.values else 'default'
 
 
 def parse_variable(info: OptionInfo, text: str) -> Any:
