@@ -9,6 +9,9 @@ from facefusion.options import option
 RESOLUTIONS = ('240p', '360p', '540p', '720p', '1080p', '1440p', '2160p')
 ALL_MODELS = 'all'
 
+# The percentage of change from which a case is worse, unless the user names another.
+DEFAULT_THRESHOLD = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkOptions:

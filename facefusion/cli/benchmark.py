@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facefusion.benchmark.options import BenchmarkOptions
+from facefusion.benchmark.options import DEFAULT_THRESHOLD, BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
@@ -37,7 +37,7 @@ GROUPS: tuple[type, ...] = (
     *PROCESS_GROUPS,
 )
 UNREAD = frozenset({'cache_size'})
-DEFAULT_THRESHOLD, LARGEST_THRESHOLD = 10.0, 1000.0
+LARGEST_THRESHOLD = 1000.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

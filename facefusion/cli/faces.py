@@ -13,7 +13,6 @@ from facefusion.cli.parser import path_argument
 from facefusion.cli.reporting import reported
 from facefusion.cli.signals import stop_on_signals
 from facefusion.cli.tables import print_table
-from facefusion.engines.process_settings import tune_process
 from facefusion.events import Emit, Message, PeopleFound
 from facefusion.faces.options import (
     FaceDetectorOptions,
@@ -28,7 +27,7 @@ from facefusion.media.options import TrimOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.safety.options import PolicyOptions
-from facefusion.services.face_survey import survey_settings, survey_tools
+from facefusion.services.face_survey import survey_target
 from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
@@ -84,26 +83,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(invocation: Invocation) -> int:
     """Print the people of the target, and write the files if a folder is named."""
-    tune_process()
     emit, flag = invocation.emit(), StopFlag()
     with reported(emit), stop_on_signals(flag):
-        from facefusion.engines.threads import ThreadEngine
-        from facefusion.pipeline.crew import worker_count
-        from facefusion.pipeline.people_files import prepare_folder, write_survey
-        from facefusion.pipeline.people_survey import fitting_workers, survey_people
-        from facefusion.steps.step_run import memory_limit
-
         arguments = invocation.arguments
-        target, folder = Path(arguments.surveyed_file), arguments.survey_folder
-        settings = survey_settings(invocation, invocation.settings, emit)
-        workers = fitting_workers(target, worker_count(settings[ExecutionOptions]), memory_limit(settings), flag)
+        folder = Path(arguments.survey_folder) if arguments.survey_folder is not None else None
+        target = Path(arguments.surveyed_file)
+        record = survey_target(invocation, invocation.settings, target, folder, emit, flag)
         if folder is not None:
-            prepare_folder(Path(folder), target)
-        survey = survey_people(target, survey_tools(invocation, settings, emit, flag), ThreadEngine(workers))
-        record = survey.as_record()
-        if folder is not None:
-            record = write_survey(Path(folder), survey, emit, flag)
-            emit(Message('info', 'faces', f'wrote {Path(folder) / record["sheet"]}'))
+            emit(Message('info', 'faces', f'wrote {folder / record["sheet"]}'))
         _report(record, emit)
         _print(invocation, record)
     return 0

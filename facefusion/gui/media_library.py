@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,13 +31,18 @@ class FileKey(NamedTuple):
     modified: int
 
 
-def key_of(path: Path) -> FileKey:
-    """Return the key of a file. Raises MediaError media-missing."""
+def key_of(path: Path, shown: str = '') -> FileKey:
+    """Return the key of a regular file; messages name it ``shown``.
+
+    Raises MediaError media-missing or media-not-a-file.
+    """
     try:
         status = path.stat()
     except OSError as error:
-        hint = 'choose the file again'
-        raise MediaError('media-missing', f'{path} does not exist', cause=error.strerror or '', hint=hint) from None
+        cause, hint = error.strerror or '', 'choose the file again'
+        raise MediaError('media-missing', f'{shown or path} does not exist', cause=cause, hint=hint) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError('media-not-a-file', f'{shown or path} is not a file', hint='choose a file')
     return FileKey(path, status.st_size, status.st_mtime_ns)
 
 

@@ -92,6 +92,14 @@ async def read_json(request: Request) -> dict[str, Any]:
     return content
 
 
+def whole_number(body: dict[str, Any], key: str) -> int:
+    """Return a whole number of a request, 0 if it is missing. Raises UsageError request-argument."""
+    number = body.get(key) or 0
+    if not isinstance(number, int):
+        raise UsageError('request-argument', f'{key} is not a whole number')
+    return number
+
+
 def _no_number(name: str) -> float:
     """Raise ValueError for NaN and Infinity, which JSON does not have."""
     raise ValueError(f'{name} is not a JSON number')

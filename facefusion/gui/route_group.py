@@ -1,10 +1,12 @@
-"""The type of a group of routes."""
+"""The type of a group of routes, and the time during which a group works."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
@@ -17,6 +19,30 @@ class RouteGroup:
 
     routes: Sequence[BaseRoute]
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def while_serving(
+    close: Callable[[], None] = nothing, work: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return a lifespan: ``work`` runs while the server does, and is cancelled before ``close`` is called."""
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        task = asyncio.create_task(work()) if work is not None else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            close()
+
+    return lifespan
 
 
 def route(path: str, handler: Handler, method: str = 'GET') -> Route:

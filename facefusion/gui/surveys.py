@@ -6,7 +6,6 @@ import secrets
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from facefusion.errors import InputError, JobError
 from facefusion.events import Event, StageProgress
 from facefusion.failures import as_failure
 from facefusion.gui.broadcast import Broadcast
+from facefusion.services.face_survey import survey_target
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -86,34 +86,12 @@ class Surveys:
                 self._publish(task)
 
         try:
-            task.record = self._survey(task, settings, target, emit)
+            task.folder.mkdir(parents=True, exist_ok=True)
+            task.record = survey_target(self._workplace, settings, target, task.folder, emit, task.flag)
             task.state = 'done'
         except Exception as error:  # noqa: BLE001 - the page shows any failure
             task.error, task.state = as_failure(error).as_record(), 'failed'
         self._publish(task)
-
-    def _survey(
-        self, task: SurveyTask, settings: Settings, target: Path, emit: Callable[[Event], None]
-    ) -> dict[str, Any]:
-        from facefusion.engines.process_settings import tune_process
-
-        tune_process()
-        from facefusion.engines.threads import ThreadEngine
-        from facefusion.inference.options import ExecutionOptions
-        from facefusion.pipeline.crew import worker_count
-        from facefusion.pipeline.people_files import prepare_folder, write_survey
-        from facefusion.pipeline.people_survey import fitting_workers, survey_people
-        from facefusion.services.face_survey import survey_settings, survey_tools
-        from facefusion.steps.step_run import memory_limit
-
-        frozen = survey_settings(self._workplace, settings, emit)
-        workers = worker_count(frozen[ExecutionOptions])
-        workers = fitting_workers(target, workers, memory_limit(frozen), task.flag)
-        task.folder.mkdir(parents=True, exist_ok=True)
-        prepare_folder(task.folder, target)
-        tools = survey_tools(self._workplace, frozen, emit, task.flag)
-        survey = survey_people(target, tools, ThreadEngine(workers))
-        return write_survey(task.folder, survey, emit, task.flag)
 
     def _publish(self, task: SurveyTask) -> None:
         record = task.as_record()

@@ -1,11 +1,12 @@
-"""The settings and tools of a survey of the people of a target, for the command ``faces`` and the page."""
+"""A survey of the people of a target, for the command ``faces`` and the page."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from facefusion.engines.process_settings import tune_process
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
 from facefusion.faces.options import (
@@ -19,7 +20,6 @@ from facefusion.faces.options import (
     landmarker_models,
 )
 from facefusion.inference.options import ExecutionOptions
-from facefusion.pipeline.options import WorkOptions
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
@@ -29,7 +29,29 @@ if TYPE_CHECKING:
     from facefusion.pipeline.people_survey import SurveyTools
 
 
-def survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Settings:
+def survey_target(
+    workplace: Workplace, settings: Settings, target: Path, folder: Path | None, emit: Emit, flag: StopFlag
+) -> dict[str, Any]:
+    """Find the people of a target, and return their record; with a ``folder`` also write their pictures there.
+
+    Raises UsageError recognizer-none, and the errors of ``survey_people`` and ``write_survey``.
+    """
+    tune_process()
+    from facefusion.engines.threads import ThreadEngine
+    from facefusion.pipeline.crew import worker_count
+    from facefusion.pipeline.people_files import prepare_folder, write_survey
+    from facefusion.pipeline.people_survey import fitting_workers, survey_people
+    from facefusion.steps.step_run import memory_limit
+
+    settings = _survey_settings(workplace, settings, emit)
+    workers = fitting_workers(target, worker_count(settings[ExecutionOptions]), memory_limit(settings), flag)
+    if folder is not None:
+        prepare_folder(folder, target)
+    survey = survey_people(target, _survey_tools(workplace, settings, emit, flag), ThreadEngine(workers))
+    return survey.as_record() if folder is None else write_survey(folder, survey, emit, flag)
+
+
+def _survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Settings:
     """Return the settings with the models of this machine instead of 'auto'. Raises UsageError recognizer-none."""
     models = workplace.local_models()
     recogniser = settings[FaceRecognizerOptions].face_recognizer_model
@@ -56,7 +78,7 @@ def survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Set
     return settings
 
 
-def survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: StopFlag) -> SurveyTools:
+def _survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: StopFlag) -> SurveyTools:
     """Fetch the models, and return the tools of the survey with the analysis cache of runs."""
     from facefusion.inference.pool import open_sessions
     from facefusion.pipeline.content_screening import prepare_screening
@@ -65,18 +87,16 @@ def survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: Sto
     from facefusion.pipeline.selection_requirements import check_detector_size
     from facefusion.safety.sample_cache import model_digests
     from facefusion.safety.voters import find_voters
-    from facefusion.steps.step_run import RunFolders
 
     check_detector_size(settings[FaceDetectorOptions])
-    recogniser, work = settings[FaceRecognizerOptions].face_recognizer_model, settings[WorkOptions]
+    recogniser = settings[FaceRecognizerOptions].face_recognizer_model
     store = workplace.model_store(emit, flag)
     voters = find_voters(store)
     models = [*detector_models(settings[FaceDetectorOptions]), *landmarker_models(settings[FaceLandmarkerOptions])]
     models += [recogniser, *voters.models, *_attributes(store)]
     store.fetch(models)
     sessions = open_sessions(store, settings[ExecutionOptions], emit=emit)
-    temp = Path(work.temp_path) if work.temp_path else None
-    folders = RunFolders(workplace.jobs_path(), temp, int(work.cache_size * 1e9))
+    folders = workplace.run_folders()
     return SurveyTools(
         settings=settings,
         recogniser=recogniser,
@@ -85,7 +105,7 @@ def survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: Sto
         screening=prepare_screening(sessions, store, voters.models, folders.content_scores(), True, emit, flag),
         digests=model_digests(store, models),
         cache=folders.cache(emit),
-        temp=temp,
+        temp=folders.temp,
         threads=worker_count(settings[ExecutionOptions]),
         emit=emit,
         flag=flag,

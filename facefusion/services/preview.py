@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from facefusion.errors import ResourceError, UsageError
+from facefusion.errors import UsageError
 from facefusion.events import Event, Message
 from facefusion.faces.options import FaceSelectorOptions, ReferenceFaceOptions
 from facefusion.media.kinds import AUDIO_EXTENSIONS
@@ -103,7 +103,8 @@ class Previewer:
 
         tune_process()
         from facefusion.steps.kept import Kept
-        from facefusion.steps.step_run import StepName, run_step
+        from facefusion.steps.step_run import StepName
+        from facefusion.steps.step_work import run_sharing
 
         self._kept = self._kept or Kept()
         self._folder = self._folder or Path(tempfile.mkdtemp(prefix='facefusion-preview-'))
@@ -123,14 +124,7 @@ class Previewer:
         flag = StopFlag()
         environment = self._workplace.step_environment(emit, flag)._replace(kept=self._kept)
         name = StepName('preview', f'{os.getpid()}')
-        try:
-            report = run_step(settings, environment, name, emit, flag)
-        except ResourceError as error:
-            if error.reference != 'memory-short' or not self._kept.free():
-                raise
-            report = run_step(settings, environment, name, emit, flag)
-        finally:
-            self._kept.step_ended()
+        report = run_sharing(settings, environment, name, emit, flag)
         kind = 'image/png' if output.suffix == '.png' else 'image/jpeg'
         texts = tuple(dict.fromkeys((*remarks, *heard)))
         result = PreviewResult(output.read_bytes(), kind, bool(report.get('frames_changed', 1)), texts)
@@ -168,14 +162,17 @@ class FrameOfFile(NamedTuple):
     number: int
 
 
-def for_one_frame(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """Return the settings for a single frame, and remarks on the parts that one frame cannot show.
-
-    Raises UsageError preview-no-target without a target.
-    """
-    paths, remarks = settings[PathOptions], []
-    if paths.target_path is None:
+def preview_target(settings: Settings) -> str:
+    """Return the path of the target. Raises UsageError preview-no-target."""
+    target = settings[PathOptions].target_path
+    if target is None:
         raise UsageError('preview-no-target', 'a preview needs a target', hint='choose an image or a video')
+    return target
+
+
+def for_one_frame(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings for a single frame, and remarks on the parts that one frame cannot show."""
+    paths, remarks = settings[PathOptions], []
     chain = settings[ProcessorsOptions].processors
     silent_ones = tuple(each.name for each in registrations(chain) if each.requirements(settings).source_audio)
     if silent_ones:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,8 +89,3 @@ class SourceJudge:
             problems.append(f'the image shows {len(faces)} faces: the largest is used; crop the image for another')
         source = build_source([cut_out(SourceFace(path, frame, faces[0], ''))], self._meter)
         return SourceFitness(str(path), 'image', len(faces), [*problems, *source.flaws], True)
-
-
-def judge_sources(judge: SourceJudge, paths: Sequence[Path]) -> list[SourceFitness]:
-    """Return the fitness of each file."""
-    return [judge.judge(path) for path in paths]

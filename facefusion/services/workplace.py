@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facefusion.models.catalog import Catalog
     from facefusion.models.store import ModelStore
     from facefusion.profiling import Profile
-    from facefusion.steps.step_run import StepEnvironment
+    from facefusion.steps.step_run import RunFolders, StepEnvironment
     from facefusion.stopping import StopFlag
 
 
@@ -109,14 +109,20 @@ class Workplace:
             )
         return JobStore(path)
 
-    def step_environment(self, emit: Emit, flag: StopFlag, profile: Profile = NO_PROFILE) -> StepEnvironment:
-        """Return the models and folders of this process for running steps."""
-        from facefusion.steps.step_run import RunFolders, StepEnvironment
+    def run_folders(self) -> RunFolders:
+        """Return the folders of the files of runs."""
+        from facefusion.steps.step_run import RunFolders
 
         options = self.settings[WorkOptions]
         temp = Path(options.temp_path) if options.temp_path else None
-        folders = RunFolders(self.jobs_path(), temp, int(options.cache_size * 1e9))
-        return StepEnvironment(self.model_store(emit, flag), folders, self.environ, self.local_models(), profile)
+        return RunFolders(self.jobs_path(), temp, int(options.cache_size * 1e9))
+
+    def step_environment(self, emit: Emit, flag: StopFlag, profile: Profile = NO_PROFILE) -> StepEnvironment:
+        """Return the models and folders of this process for running steps."""
+        from facefusion.steps.step_run import StepEnvironment
+
+        store, models = self.model_store(emit, flag), self.local_models()
+        return StepEnvironment(store, self.run_folders(), self.environ, models, profile)
 
     @contextmanager
     def worker(

@@ -55,21 +55,12 @@ class LocalStepWork:
             check_names(published)
             check_not_input(published, Path(target), map(Path, settings[PathOptions].source_paths))
         changed = check_inputs(step, settings[PolicyOptions].require_unchanged, emit, flag)
-        report = self._run(settings, StepName(job_id, step.id), emit, flag)
-        return {**report, 'inputs_changed': changed} if changed else report
-
-    def _run(self, settings: Settings, name: StepName, emit: Emit, flag: StopFlag) -> Mapping[str, Any]:
-        """Run the step; if the memory is short, free what earlier steps left there, and plan it once more."""
         try:
-            return run_step(settings, self._environment, name, emit, flag)
-        except ResourceError as error:
-            if not self._kept.free() or error.reference != 'memory-short':
-                raise
-            return run_step(settings, self._environment, name, emit, flag)
+            report = run_sharing(settings, self._environment, StepName(job_id, step.id), emit, flag)
         finally:
-            self._kept.step_ended()
             if not self._shares:
                 self._kept.free()
+        return {**report, 'inputs_changed': changed} if changed else report
 
     def join(self, job_id: str, steps: Sequence[StepRecord], output: Path, emit: Emit, flag: StopFlag) -> None:
         """Join the outputs of the steps in their order and sign the result; for images, publish the last output."""
@@ -82,6 +73,26 @@ class LocalStepWork:
     def forget(self, job_id: str, step: StepRecord) -> None:
         """Remove the work files of a step."""
         self._environment.folders.work_of(job_id).forget(step.id)
+
+
+def run_sharing(
+    settings: Settings, environment: StepEnvironment, name: StepName, emit: Emit, flag: StopFlag
+) -> dict[str, Any]:
+    """Run a step with the tools that its environment keeps for several steps; return the report.
+
+    If the memory is short, the memory of earlier steps is freed, and the step is planned once more. Raises the errors
+    of ``run_step``.
+    """
+    kept = environment.kept or Kept()
+    environment = environment._replace(kept=kept)
+    try:
+        return run_step(settings, environment, name, emit, flag)
+    except ResourceError as error:
+        if not kept.free() or error.reference != 'memory-short':
+            raise
+        return run_step(settings, environment, name, emit, flag)
+    finally:
+        kept.step_ended()
 
 
 def _check_clips(clips: Sequence[Clip], flag: StopFlag) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.benchmark.options import BenchmarkOptions
+from facefusion.benchmark.options import DEFAULT_THRESHOLD, BenchmarkOptions
 from facefusion.gui.benchmark_runs import BenchmarkRuns
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.option_records import option_records
 from facefusion.gui.replies import json_reply, read_json
-from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.options import describe
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions
 from facefusion.services.command_line import option_words
 from facefusion.services.step_request import request_settings
 
-_THRESHOLD = 10.0
 _GROUPS = (BenchmarkOptions, ProcessorsOptions, *(registration.options for registration in REGISTRATIONS))
 
 
@@ -61,13 +58,6 @@ def routes(context: GuiContext) -> RouteGroup:
         query = request.query_params
         return json_reply(await in_thread(lambda: _compared(runs, query.get('old', ''), query.get('new', ''))))
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            runs.stop()
-
     return RouteGroup(
         [
             route('/benchmark', listed),
@@ -77,11 +67,11 @@ def routes(context: GuiContext) -> RouteGroup:
             route('/benchmark/reports/{name}', report),
             route('/benchmark/compare', compared),
         ],
-        lifespan,
+        while_serving(runs.stop),
     )
 
 
 def _compared(runs: BenchmarkRuns, old: str, new: str) -> dict[str, Any]:
     from facefusion.benchmark.compare import compare, read_report
 
-    return compare(read_report(runs.path(old)), read_report(runs.path(new)), _THRESHOLD)
+    return compare(read_report(runs.path(old)), read_report(runs.path(new)), DEFAULT_THRESHOLD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from facefusion.errors import FaceFusionError
 from facefusion.gui.context import GuiContext, in_thread
-from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.route_group import RouteGroup, route, while_serving
 
 POLL_SECONDS = 0.25
 # Proxies close connections on which nothing is sent.
@@ -25,6 +25,7 @@ def routes(context: GuiContext) -> RouteGroup:
     broadcast, board = context.shared.broadcast, context.shared.board
 
     async def watch() -> None:
+        shown: Any = None
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if not broadcast.has_clients:
@@ -37,11 +38,9 @@ def routes(context: GuiContext) -> RouteGroup:
                 for job_id in change.gone:
                     broadcast.publish('gone', {'id': job_id})
                 workers = await in_thread(context.shared.workers.listed)
-                if workers != shown[0]:
-                    shown[0] = workers
+                if workers != shown:
+                    shown = workers
                     broadcast.publish('workers', {'workers': workers})
-
-    shown: list[Any] = [None]
 
     async def stream() -> AsyncIterator[str]:
         async with broadcast.client() as queue:
@@ -60,17 +59,7 @@ def routes(context: GuiContext) -> RouteGroup:
     async def listen(request: Request) -> Response:
         return StreamingResponse(stream(), media_type='text/event-stream', headers={'cache-control': 'no-store'})
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        task = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    return RouteGroup([route('/events', listen)], lifespan)
+    return RouteGroup([route('/events', listen)], while_serving(work=watch))
 
 
 def _text(name: str, data: dict[str, Any]) -> str:

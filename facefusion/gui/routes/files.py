@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 
-from facefusion.errors import MediaError, UsageError
+from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.file_listing import list_folder
+from facefusion.gui.media_library import FileKey, key_of
 from facefusion.gui.media_roots import MediaRoots
 from facefusion.gui.options import GuiOptions
 from facefusion.gui.replies import json_reply
@@ -78,14 +78,14 @@ def routes(context: GuiContext) -> RouteGroup:
     )
 
 
+def readable_key(roots: MediaRoots, path: str) -> FileKey:
+    """Return a regular file inside the roots, with its state.
+
+    Raises MediaError media-missing, media-not-a-file, and the errors of ``MediaRoots.resolve``.
+    """
+    return key_of(roots.resolve(path), path)
+
+
 def readable_file(roots: MediaRoots, path: str) -> Path:
-    """Return a regular file inside the roots. Raises MediaError media-missing, media-not-a-file; UsageError."""
-    resolved = roots.resolve(path)
-    try:
-        status = resolved.stat()
-    except OSError as error:
-        hint = 'choose the file again'
-        raise MediaError('media-missing', f'{path} does not exist', cause=error.strerror or '', hint=hint) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaError('media-not-a-file', f'{path} is not a file', hint='choose a file')
-    return resolved
+    """Return the path of a regular file inside the roots; raises the errors of ``readable_key``."""
+    return readable_key(roots, path).path

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from starlette.responses import Response
 
 from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
-from facefusion.gui.media_library import MediaLibrary, key_of
-from facefusion.gui.replies import json_reply, read_json
-from facefusion.gui.route_group import RouteGroup, route
-from facefusion.gui.routes.files import readable_file
+from facefusion.gui.media_library import MediaLibrary
+from facefusion.gui.replies import json_reply, read_json, whole_number
+from facefusion.gui.route_group import RouteGroup, route, while_serving
+from facefusion.gui.routes.files import readable_file, readable_key
 from facefusion.services.frame_faces import FrameFaces
 
 
@@ -41,7 +40,7 @@ def routes(context: GuiContext) -> RouteGroup:
         return await picture(request, lambda path: library.crop(path, number, (x, y, width, height), side))
 
     async def picture(request: Request, draw: Callable[[Path], bytes]) -> Response:
-        key = key_of(await in_thread(lambda: path_of(request)))
+        key = await in_thread(lambda: readable_key(context.roots, request.query_params.get('path', '')))
         # The query names the picture, and the tag the state of the file.
         headers = {'etag': f'"{key.modified:x}-{key.size:x}"', 'cache-control': 'private, no-cache'}
         if request.headers.get('if-none-match') == headers['etag']:
@@ -50,23 +49,17 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def faces(request: Request) -> Response:
         body = await read_json(request)
-        settings, number = context.step_settings(body.get('args')), body.get('number') or 0
-        path = await in_thread(lambda: readable_file(context.roots, str(body.get('path') or '')))
-        if not isinstance(number, int):
-            raise UsageError('request-argument', 'number is not a whole number')
+        number = whole_number(body, 'number')
 
         def find() -> dict[str, Any]:
+            settings = context.step_settings(body.get('args'))
+            path = readable_file(context.roots, str(body.get('path') or ''))
             frame = library.frame(path, number)
             with lock:
                 found = finder.faces(frame, settings)
             return {'width': frame.width, 'height': frame.height, 'faces': found}
 
         return json_reply(await in_thread(find))
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        yield
-        library.close()
 
     return RouteGroup(
         [
@@ -75,7 +68,7 @@ def routes(context: GuiContext) -> RouteGroup:
             route('/media/crop', crop),
             route('/media/faces', faces, 'POST'),
         ],
-        lifespan,
+        while_serving(library.close),
     )
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.model_tasks import ModelTasks
 from facefusion.gui.replies import json_reply, read_json
-from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.models.options import ModelOptions
 
 
@@ -32,18 +29,11 @@ def routes(context: GuiContext) -> RouteGroup:
         await in_thread(lambda: tasks.verify([str(each) for each in ids]))
         return json_reply({}, 202)
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            tasks.close()
-
     return RouteGroup(
         [
             route('/models', listed),
             route('/models/verify', verify, 'POST'),
             route('/models/{model_id}/fetch', fetch, 'POST'),
         ],
-        lifespan,
+        while_serving(tasks.close),
     )

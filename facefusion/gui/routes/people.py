@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,7 +10,7 @@ from starlette.responses import FileResponse, Response
 from facefusion.errors import InputError, UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.replies import json_reply, read_json
-from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.gui.routes.files import readable_file
 from facefusion.gui.surveys import Surveys
 from facefusion.pipeline.options import PathOptions
@@ -23,12 +21,16 @@ def routes(context: GuiContext) -> RouteGroup:
     surveys = Surveys(context.workplace, context.state_path / 'surveys', context.shared.broadcast)
 
     async def start(request: Request) -> Response:
-        settings = context.step_settings((await read_json(request)).get('args'))
-        target = settings[PathOptions].target_path
-        if target is None:
-            raise UsageError('survey-no-target', 'there is no target', hint='choose an image or a video')
-        path = await in_thread(lambda: readable_file(context.roots, target))
-        return json_reply({'survey': surveys.start(settings, path)}, 202)
+        args = (await read_json(request)).get('args')
+
+        def begin() -> str:
+            settings = context.step_settings(args)
+            target = settings[PathOptions].target_path
+            if target is None:
+                raise UsageError('survey-no-target', 'there is no target', hint='choose an image or a video')
+            return surveys.start(settings, readable_file(context.roots, target))
+
+        return json_reply({'survey': await in_thread(begin)}, 202)
 
     async def show(request: Request) -> Response:
         return json_reply(surveys.task(request.path_params['key']).as_record())
@@ -44,13 +46,6 @@ def routes(context: GuiContext) -> RouteGroup:
         surveys.stop(surveys.task(request.path_params['key']).key)
         return Response(status_code=204)
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            surveys.stop()
-
     return RouteGroup(
         [
             route('/people', start, 'POST'),
@@ -58,7 +53,7 @@ def routes(context: GuiContext) -> RouteGroup:
             route('/people/{key}', stop, 'DELETE'),
             route('/people/{key}/crops/{number:int}', crop),
         ],
-        lifespan,
+        while_serving(surveys.stop),
     )
 
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
-from facefusion.gui.media_library import key_of
-from facefusion.gui.replies import read_json
-from facefusion.gui.route_group import RouteGroup, route
-from facefusion.gui.routes.files import readable_file
-from facefusion.pipeline.options import PathOptions
-from facefusion.services.preview import FrameOfFile, Previewer, PreviewResult
+from facefusion.gui.replies import read_json, whole_number
+from facefusion.gui.route_group import RouteGroup, route, while_serving
+from facefusion.gui.routes.files import readable_key
+from facefusion.services.preview import FrameOfFile, Previewer, PreviewResult, preview_target
 
 # Models are freed after this time without a preview.
 _IDLE_SECONDS = 300.0
@@ -33,16 +28,11 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def preview(request: Request) -> Response:
         body = await read_json(request)
-        settings, number = context.step_settings(body.get('args')), body.get('frame') or 0
-        target = settings[PathOptions].target_path
-        if not isinstance(number, int):
-            raise UsageError('request-argument', 'frame is not a whole number')
-        if target is None:
-            raise UsageError('preview-no-target', 'a preview needs a target', hint='choose an image or a video')
+        number = whole_number(body, 'frame')
 
         def work() -> PreviewResult | None:
-            key = key_of(readable_file(context.roots, target))
-            library = context.shared.library
+            settings, library = context.step_settings(body.get('args')), context.shared.library
+            key = readable_key(context.roots, preview_target(settings))
             return previewer.preview(settings, FrameOfFile(*key, number), lambda: library.frame(key.path, number))
 
         started = used[0] = time.monotonic()
@@ -64,15 +54,4 @@ def routes(context: GuiContext) -> RouteGroup:
             if time.monotonic() - used[0] > _IDLE_SECONDS:
                 await in_thread(previewer.release)
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        task = asyncio.create_task(free_when_idle())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            previewer.close()
-
-    return RouteGroup([route('/preview', preview, 'POST')], lifespan)
+    return RouteGroup([route('/preview', preview, 'POST')], while_serving(previewer.close, free_when_idle))

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from facefusion.errors import MediaError, UsageError
 from facefusion.gui.context import GuiContext, in_thread
-from facefusion.gui.media_library import FileKey, key_of
+from facefusion.gui.media_library import FileKey
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
-from facefusion.gui.routes.files import readable_file
+from facefusion.gui.routes.files import readable_key
 from facefusion.services.source_fitness import SourceFitness, SourceJudge
 
 _MOST_PATHS = 64
@@ -33,7 +33,7 @@ def routes(context: GuiContext) -> RouteGroup:
 
     def judge_file(path: str) -> dict[str, Any]:
         try:
-            key = key_of(readable_file(context.roots, path))
+            key = readable_key(context.roots, path)
         except MediaError as error:
             return SourceFitness(path, 'other', 0, [error.message], False)._asdict()
         if key not in known:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +9,7 @@ from starlette.responses import Response
 
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.replies import json_reply
-from facefusion.gui.route_group import RouteGroup, route
+from facefusion.gui.route_group import RouteGroup, route, while_serving
 
 
 def routes(context: GuiContext) -> RouteGroup:
@@ -31,13 +29,7 @@ def routes(context: GuiContext) -> RouteGroup:
         await in_thread(workers.stop_after_current)
         return json_reply(await in_thread(listed), 202)
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            workers.close()
-
     return RouteGroup(
-        [route('/workers', show), route('/workers', start, 'POST'), route('/workers', stop, 'DELETE')], lifespan
+        [route('/workers', show), route('/workers', start, 'POST'), route('/workers', stop, 'DELETE')],
+        while_serving(workers.close),
     )
