@@ -10,7 +10,6 @@ the run got them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from pipeline_cost import PRESET, QUALITY, ROOT, Scene, make_clip
+from pipeline_cost import PRESET, QUALITY, ROOT, Scene, clip_arguments, make_clip
 
 from facefusion.events import silent
 from facefusion.models.catalog import load_catalog
@@ -58,13 +57,7 @@ def run(folder: Path, source: Path, clip: Path, combination: Combination) -> tup
 
 def main() -> None:
     """Print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--frames', type=int, default=1200)
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--width', type=int, default=1280)
-    parser.add_argument('--height', type=int, default=720)
-    parser.add_argument('--face', type=int, default=250)
-    arguments = parser.parse_args()
+    arguments = clip_arguments(__doc__, 1200, 3).parse_args()
     store = ModelStore(load_catalog(ROOT / 'models/catalog'), ROOT / 'models/weights', offline=False, emit=silent)
     cores = len(os.sched_getaffinity(0))
     counts = sorted({1, 2, cores // 2, cores} - {0})

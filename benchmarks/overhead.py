@@ -9,7 +9,6 @@ made (``--profile`` counts them), and subtracted. Prints JSON with medians in mi
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from onnx import helper, numpy_helper
-from pipeline_cost import PRESET, QUALITY, ROOT, Scene, make_clip, measure
+from pipeline_cost import PRESET, QUALITY, ROOT, Scene, clip_arguments, make_clip, measure
 from stand_in_networks import Layers, write, write_weights
 
 ANALYSIS = ('centerface', 'face_mesh', 'open_nsfw')
@@ -65,13 +64,7 @@ def write_recogniser(path: Path) -> None:
 
 def main() -> None:
     """Print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--frames', type=int, default=1200)
-    parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--width', type=int, default=1280)
-    parser.add_argument('--height', type=int, default=720)
-    parser.add_argument('--face', type=int, default=250)
-    given = parser.parse_args()
+    given = clip_arguments(__doc__, 1200, 3).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stand_ins = {'inswapper_128': write_swapper, 'arcface_w600k_r50': write_recogniser}

@@ -49,6 +49,17 @@ class Scene(NamedTuple):
     face: int
 
 
+def clip_arguments(about: str | None, frames: int, rounds: int) -> argparse.ArgumentParser:
+    """Return a parser with the frames, rounds, size and face of a benchmark of one clip, and these defaults."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument('--frames', type=int, default=frames)
+    parser.add_argument('--rounds', type=int, default=rounds)
+    parser.add_argument('--width', type=int, default=1280)
+    parser.add_argument('--height', type=int, default=720)
+    parser.add_argument('--face', type=int, default=250)
+    return parser
+
+
 def make_clip(path: Path, portrait: np.ndarray, scene: Scene) -> None:
     """Write a clip with one column per face, in which the portrait moves, scales and rotates slightly."""
     frames, width, height = scene.frames, scene.width, scene.height
