@@ -1,4 +1,4 @@
-"""What a process keeps for its next steps: sessions of models, prepared sources, and the tested signer.
+"""The things that a process keeps for its next steps: sessions of models, prepared sources, and the tested signer.
 
 Each is kept under everything that it depends on, so a changed setting or file leads to a new one. A batch of pictures
 so loads its models and prepares its sources once; docs/performance.md, "Batches of pictures".
@@ -23,8 +23,8 @@ from facefusion.provenance.signer import Signing
 from facefusion.provenance.trust import local_folders
 from facefusion.result_cache import ResultCache
 
-# A prepared source takes up to 11 MB of memory; each source has a second result, of the
-# content gate, and the tables of the face mesh are two results.
+# A prepared source takes up to 11 MB of memory; each source has a second result, of the content gate, and the tables of
+# the face mesh are two results.
 MOST_RESULTS = 14
 
 
