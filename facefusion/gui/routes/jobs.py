@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import JobError, UsageError
+from facefusion.errors import FaceFusionError, JobError, UsageError
 from facefusion.events import Event, Message
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.replies import check_body, invalid, json_reply, read_json
@@ -96,7 +96,10 @@ class JobRequests:
         self._store = context.shared.store
 
     def create(self, body: Json) -> Json:
-        """Create a job with steps; submit it, or let it run at once, as the request says."""
+        """Create a job with steps; submit it, or let it run at once, as the request says.
+
+        A job that cannot be submitted is deleted again.
+        """
         check_body(body, {'id': str, 'steps': list, 'priority': int, 'submit': bool, 'run': bool})
         steps, settings = body.get('steps', []), self._context.settings
         if len(steps) > _MOST_STEPS:
@@ -109,10 +112,15 @@ class JobRequests:
                 raise invalid('a step is not an object')
             record = self._with_step(record, step)
         create_job(self._store, record)
+        try:
+            if body.get('run') or body.get('submit'):
+                self.submit(record.id, {}, {})
+        except FaceFusionError:
+            with suppress(JobError):
+                self._store.delete(record.id)
+            raise
         if body.get('run'):
             self.run(record.id, {}, {})
-        elif body.get('submit'):
-            self.submit(record.id, {}, {})
         return self._context.shared.board.job(record.id)
 
     def change(self, job_id: str, body: Json, parameters: Json) -> None:
