@@ -25,7 +25,7 @@ _HELP = {
     'facefusion_step_seconds': 'Seconds that completed steps of the jobs in the store took.',
     'facefusion_stage_seconds': 'Seconds of completed steps by stage.',
     'facefusion_running_frames': 'Frames that the present stage of a running job has done.',
-    'facefusion_workers': 'Workers that watch the store.',
+    'facefusion_workers': 'Processes that run jobs of the store or wait for them.',
 }
 
 
