@@ -72,21 +72,27 @@ class Board:
         now, stamps = self._clock(), folder_stamps(self._store.root)
         if stamps != self._folders:
             self._folders, self._unsure_until = stamps, now + _UNSURE_SECONDS
-        is_changed = now < self._unsure_until
-        found = self._store.job_files() if is_changed else {each: e.job_file for each, e in self._entries.items()}
+        if now < self._unsure_until:
+            return self._scan(now)
+        # Nothing was renamed, so only the notes of claimed jobs may have changed.
+        changed = []
+        for job_id, old in self._entries.items():
+            entry = self._entry(old.job_file, old, now) if old.job_file.kind == 'claim' else old
+            if entry is not None and entry is not old:
+                self._entries[job_id] = entry
+                changed += [entry.summary] if entry.summary != old.summary else []
+        return Changes(changed, [])
+
+    def _scan(self, now: float) -> Changes:
+        """List all files, and read the new and changed ones."""
         entries: dict[str, _Entry] = {}
         changed = []
-        for job_id, job_file in found.items():
+        for job_id, job_file in self._store.job_files().items():
             old = self._entries.get(job_id)
-            if old is not None and not is_changed and job_file.kind != 'claim':
-                entries[job_id] = old
-                continue
             entry = self._entry(job_file, old, now)
-            if entry is None:
-                continue
-            entries[job_id] = entry
-            if old is None or old.summary != entry.summary:
-                changed.append(entry.summary)
+            if entry is not None:
+                entries[job_id] = entry
+                changed += [entry.summary] if old is None or old.summary != entry.summary else []
         gone = [job_id for job_id in self._entries if job_id not in entries]
         self._entries = entries
         return Changes(changed, gone)

@@ -17,8 +17,8 @@ from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.route_group import RouteGroup, route
 
 POLL_SECONDS = 0.25
-# Workers register themselves every 5 seconds.
-_WORKER_SECONDS = 1.0
+# A worker that starts or ends without a job changes no folder of the board.
+_WORKER_SECONDS = 2.0
 _HEADERS = {'cache-control': 'no-store', 'x-accel-buffering': 'no'}
 
 
