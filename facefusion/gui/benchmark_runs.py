@@ -110,7 +110,9 @@ class BenchmarkRuns:
                         error = event['error']
         code = process.wait()
         if code and error is None:
-            error = JobError('benchmark-failed', 'the benchmark has failed', cause=self._last_lines()).as_record()
+            hint = f'see {self._folder / "benchmark.log"}'
+            failure = JobError('benchmark-failed', 'the benchmark has failed', cause=self._last_lines(), hint=hint)
+            error = failure.as_record()
         self._change(is_running=False, error=error)
 
     def _keep(self, report: dict[str, Any]) -> None:
