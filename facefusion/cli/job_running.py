@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -140,8 +140,8 @@ def _run_all(invocation: Invocation) -> int:
 
 def _stop_at_eof(flag: StopFlag) -> None:
     """Set the flag when stdin ends: the program that started this worker has closed it, or has ended."""
-    with suppress(OSError, ValueError):
-        while sys.stdin is not None and sys.stdin.buffer.read(1024):
+    with suppress(OSError):
+        while os.read(0, 1024):
             pass
     flag.set('its standard input has ended')
 

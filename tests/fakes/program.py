@@ -84,11 +84,12 @@ class Program:
             code = main([str(word) for word in words], self.environment(online) | (environ or {}))
         return Result(code, out.getvalue(), err.getvalue())
 
-    def start(self, *words: object, script: str = '') -> subprocess.Popen[str]:
+    def start(self, *words: object, script: str = '', stdin: int | None = None) -> subprocess.Popen[str]:
         """Start a new process; ``script`` runs before the program, in the same interpreter."""
         code = f'import sys\nsys.path.insert(0, {str(ROOT)!r})\n{script}\nfrom facefusion.cli.main import run\nrun()'
         return subprocess.Popen(
             [sys.executable, '-c', code, *map(str, words)],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
