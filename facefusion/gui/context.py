@@ -44,7 +44,8 @@ class SharedParts:
         """Return the parts for a context. Raises UsageError jobs-path."""
         store, log = context.workplace.job_store(), context.state_path / 'worker.log'
         workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
-        return cls(store, JobBoard(store), Broadcast(), workers, MediaLibrary())
+        broadcast = Broadcast()
+        return cls(store, JobBoard(store, broadcast), broadcast, workers, MediaLibrary())
 
 
 @dataclass(frozen=True)

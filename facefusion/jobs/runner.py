@@ -18,11 +18,22 @@ from facefusion.errors import (
     JobError,
     ResourceError,
 )
-from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
+from facefusion.events import (
+    Emit,
+    Event,
+    JobFinished,
+    JobStarted,
+    Message,
+    StageFinished,
+    StageProgress,
+    StepFinished,
+    StepStarted,
+)
 from facefusion.failures import as_failure
 from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.cancel import cancelled
 from facefusion.jobs.claim import Claim, ClaimFlag, Heartbeat, lost
+from facefusion.jobs.job_log import JobLog
 from facefusion.jobs.reaper import beat_seconds
 from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
 from facefusion.jobs.shared_outputs import warn_of_shared_outputs
@@ -94,14 +105,17 @@ class JobRunner:
         When ``flag`` is set the job moves to ``stopped_state``: 'failed', or 'queued' for other workers to resume.
         """
         self._emit(JobStarted(record.id, len(record.steps)))
-        warn_of_shared_outputs(self._store, record, self._emit)
-        attempt = _JobAttempt(self._store, self._work, claim, record, self._emit, self._on_step)
+        log = JobLog(self._store.root, record.id, self._emit)
+        log.write('info', f'started by process {claim.owner.pid} on {claim.owner.host}')
+        warn_of_shared_outputs(self._store, record, log)
+        attempt = _JobAttempt(self._store, self._work, claim, record, log, self._on_step)
         claim_flag = ClaimFlag(claim, flag)
         try:
             with Heartbeat(claim, beat_seconds(self._timeout), claim_flag) as heartbeat:
                 error = attempt.steps(claim_flag)
             outcome = self._conclude(attempt, error, flag, heartbeat.cancelled, stopped_state)
             claim.finish(outcome.state, outcome.record)
+            log.write(*_end_of(outcome))
         except ClaimLost as loss:
             outcome = Outcome('running', attempt.record, loss)
             self._emit(Message('warn', 'jobs', loss.message))
@@ -185,6 +199,8 @@ class _JobAttempt:
         self._paths = work_paths(record)
         self._joined = {group.output_path: group for group in groups_of(record) if len(group.steps) > 1}
         self._outputs = {output.get('path'): output for output in record.outputs}
+        # The seconds of each stage of the current step that counts frames.
+        self._stages: dict[str, float] = {}
 
     @property
     def record(self) -> JobRecord:
@@ -263,6 +279,7 @@ class _JobAttempt:
             text = f'the target of step {index} is the output of step {self._index[source.id]}, which failed'
             return self._end(index, replace(step, status='skipped'), InputError('step-skipped', text))
         step = self._steps[index] = replace(step, status='started', date_started=now_text(), date_finished=None)
+        self._stages.clear()
         self._log.step_started(step, index, count)
         self._emit(StepStarted(self._first.id, index, output))
         if count > 1 or self._first.origin == 'job':
@@ -279,7 +296,9 @@ class _JobAttempt:
             failed = replace(step, status='failed', date_finished=now_text(), seconds=_since(start))
             return self._end(index, failed, as_failure(error))
         done = replace(step, status='completed', date_finished=now_text(), seconds=_since(start), output=output_file)
-        return self._end(index, replace(done, report=dict(report), error=None), None)
+        stages = {name: round(seconds, 3) for name, seconds in self._stages.items() if seconds}
+        report = {**report, 'stage_seconds': stages} if stages else dict(report)
+        return self._end(index, replace(done, report=report, error=None), None)
 
     def _end(self, index: int, step: StepRecord, error: FaceFusionError | None) -> FaceFusionError | None:
         error_record = error.as_record() if error else None
@@ -341,11 +360,24 @@ class _JobAttempt:
                             file.unlink()
 
     def _progress(self, event: Event) -> None:
+        if isinstance(event, StageFinished) and event.stage in self._stages:
+            self._stages[event.stage] += event.seconds
         if isinstance(event, StageProgress) and event.unit == 'frame':
+            self._stages.setdefault(event.stage, 0.0)
             # A failure to note the progress must not fail the step, because its end is noted in any case.
             with suppress(JobError, FileNotFoundError):
-                self._log.progress(event.stage, event.done, event.total)
+                more = {'detail': event.detail, 'rate': event.rate, 'seconds_left': event.seconds_left}
+                self._log.progress(event.stage, event.done, event.total, **more)
         self._emit(event)
+
+
+def _end_of(outcome: Outcome) -> tuple[str, str]:
+    """Return level and text of the last line in the log of an attempt."""
+    if outcome.error is None:
+        return 'info', outcome.state
+    level = 'error' if outcome.state == 'failed' else 'warn'
+    cause = f': {outcome.error.cause}' if outcome.error.cause else ''
+    return level, f'{outcome.state}: {outcome.error.message} [{outcome.error.reference}]{cause}'
 
 
 def _target(step: StepRecord, source: StepRecord | None) -> str | None:

@@ -85,10 +85,10 @@ def started(program, folder):
     """Return a function that starts the program until the end of the test; with ``gate=True`` its steps wait."""
     processes = []
 
-    def start(*words, gate=False):
+    def start(*words, gate=False, stdin=None):
         script = GATE.format(gate=str(folder / 'gate')) if gate else ''
         (folder / 'gate').write_bytes(b'')
-        processes.append(program.start(*words, script=script))
+        processes.append(program.start(*words, script=script, stdin=stdin))
         return processes[-1]
 
     yield start
@@ -260,6 +260,20 @@ def test_stop_after_current_ends_a_worker_after_its_job(program, folder, started
     time.sleep(0.2)
     worker.send_signal(signal.SIGTERM)
     assert 'job k is back in the queue' in ended(worker)[1] and show(program, 'k')['state'] == 'queued'
+
+
+def test_a_worker_ends_after_its_job_when_its_standard_input_ends(program, folder, started):
+    for job_id in ('j', 'k'):
+        submit(program, folder, job_id, 'a.png')
+    worker = started('job-run-all', '--watch', '--until-eof', gate=True, stdin=subprocess.PIPE)
+    wait_for_work(program, 'j')
+    worker.stdin.close()
+    worker.stdin = None
+    time.sleep(0.3)
+    assert worker.poll() is None
+    (folder / 'gate').unlink()
+    assert ended(worker)[0] == 0
+    assert {job_id: job['state'] for job_id, job in jobs(program).items()} == {'j': 'completed', 'k': 'queued'}
 
 
 def test_the_next_worker_completes_the_job_of_a_killed_one(program, folder, started):

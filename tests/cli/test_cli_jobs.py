@@ -330,3 +330,19 @@ def test_invalid_dates_do_not_break_the_list(jobs, tmp_path):
     path = tmp_path / 'jobs' / 'drafted' / 'j.json'
     path.write_bytes(path.read_bytes().replace(b'"date_updated": null', b'"date_updated": 5'))
     assert jobs('job-list').out.splitlines()[1].split()[0] == 'j'
+
+
+def test_the_priority_of_a_waiting_job_can_be_changed(jobs, tmp_path):
+    for job_id in ('a', 'b'):
+        draft(jobs, tmp_path, job_id)
+        jobs('job-submit', job_id)
+    draft(jobs, tmp_path, 'c')
+    jobs('job-priority', 'b', '7', says='job b has the priority 7')
+    jobs('job-priority', 'c', '-2')
+    assert [shown(jobs, job_id)['priority'] for job_id in 'abc'] == [0, 7, -2]
+    assert listed(jobs) == {'a': 'queued', 'b': 'queued', 'c': 'drafted'}
+    jobs('job-cancel', 'a')
+    jobs('job-priority', 'a', '1', code=1, says='[job-wrong-state]')
+    jobs('job-priority', 'd', '1', code=1, says='[job-unknown]')
+    jobs('job-priority', 'b', '1001', code=2, says='-1000 to 1000')
+    jobs('job-priority', 'b', code=2, says='[usage]')

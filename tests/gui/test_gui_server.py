@@ -155,7 +155,7 @@ def test_jobs_are_created_moved_run_and_deleted(server):
     assert server.call('POST', '/jobs/none/run', {}).status == 404
     server.post('/jobs/two/cancel')
     assert server.get('/jobs/two')['error']['reference'] == 'cancelled'
-    server.post('/jobs/one/run')
+    server.post('/workers', {}, 202)
     jobs = {name: finished(server, name) for name in ('one', 'three')}
     assert {job['state'] for job in jobs.values()} == {'completed'}, jobs
     assert jobs['three']['date_started'] < jobs['one']['date_started']
