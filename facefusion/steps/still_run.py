@@ -1,8 +1,8 @@
 """Process a single frame of a target in memory, with everything that a run applies to it, for previews.
 
 The frame passes the content gate, the age rule and the rules of consent, and gets the label and the mark. It differs
-from the frame of a run in three ways: landmarks are not smoothed over time, processors that need a voice are left out,
-and the content gate judges the frame of a clip like an image.
+from the frame of a run in three ways: the frames around it have no effect, so nothing is smoothed over time; processors
+that need a voice are left out; and the content gate judges the frame of a clip like an image.
 """
 
 from __future__ import annotations
@@ -171,8 +171,7 @@ class StillRenderer:
         mark = mark_of_run(plan, settings, _JOB)
         watermarks = watermarks_of_run(plan, settings, mark, emit)
         with work.timed('frame'):
-            frames = self._frames_of(work)
-        frame = frames[len(frames) // 2]
+            frame = self._frame(work)
         with work.timed('gate'):
             self._check_content(work, frame)
         tools = prepare_faces(work.context)
@@ -191,7 +190,9 @@ class StillRenderer:
         faces = faces_of(selected, 0)
         named = registrations(tuple(processor.name for processor in plan.processors))
         will_change = any(registration.changes(settings, faces) for registration in named)
-        around = tuple(each.untouched() for each in frames) if plan.requirements.neighbours else ()
+        # As for an image, the neighbours are copies of the frame.
+        reach = plan.requirements.neighbours
+        around = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
         original = frame.untouched() if plan.requirements.original else None
         task = FrameTask(
             frame.untouched(),
@@ -218,8 +219,7 @@ class StillRenderer:
         ``settings`` has a processor of faces. ``measured`` are further measurements. Raises the errors of ``render``.
         """
         work = self._prepare(settings, file, environment, (silent, StopFlag()), measured)
-        frames = self._frames_of(work)
-        chunk = self._chunk(work, frames[len(frames) // 2])
+        chunk = self._chunk(work, self._frame(work))
         found = self._select(work, chunk, self._wanted(work))
         self._kept.step_ended()
         return found
@@ -270,27 +270,25 @@ class StillRenderer:
         recogniser = settings[FaceRecognizerOptions].face_recognizer_model
         persons = self._people_of(file.path, recogniser) if is_clip else None
         work = _Work(context, screening, file, is_clip, (file, finding, tuple(sources.values())), persons)
+        if is_clip and plan.requirements.neighbours:
+            work.remarks.append('a run also uses the frames around this one')
         if left_out:
             work.remarks.append(f'{", ".join(left_out)}: only a run shows the effect of a voice')
         return work
 
-    def _frames_of(self, work: _Work) -> tuple[Frame, ...]:
-        """Return the frame between the neighbours that the processors need, all unprocessed."""
-        file, reach = work.file, work.context.plan.requirements.neighbours
-        target = work.context.plan.target
+    def _frame(self, work: _Work) -> Frame:
+        """Return the unprocessed frame. Raises MediaError frame-out-of-range and those of the decoder."""
+        file, target = work.file, work.context.plan.target
         count = target.frame_count if isinstance(target, VideoInfo) else 1
         if not 0 <= file.number < count:
             raise MediaError(
                 'frame-out-of-range', f'{file.path.name} has no frame {file.number}', cause=f'it has {count} frames'
             )
-        numbers = [min(max(file.number + k, 0), count - 1) for k in range(-reach, reach + 1)]
-
-        def load(number: int) -> Frame:
-            # An image keeps its transparency and its colour profile, as in a run.
-            read = (lambda: self._library.frame(file.path, number)) if work.is_clip else (lambda: read_image(file.path))
-            return self._frames.get(file._replace(number=number), read)
-
-        return tuple(load(number) for number in numbers)
+        # An image keeps its transparency and its colour profile, as in a run.
+        read = (
+            (lambda: self._library.frame(file.path, file.number)) if work.is_clip else (lambda: read_image(file.path))
+        )
+        return self._frames.get(file, read)
 
     def _check_content(self, work: _Work, frame: Frame) -> None:
         """Raise ContentRefused for a refused frame; a frame that passed is not checked again."""
