@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -29,15 +29,28 @@ class PreviewDesk:
         self._used = time.monotonic()
         self._is_free = True
         self._flag = StopFlag()
+        self._turn = asyncio.Lock()
 
-    async def preview(self, make: Callable[[StopFlag], PreviewResult]) -> PreviewResult | None:
-        """Return the preview of ``make``, or None if a newer one was requested before the thread began."""
+    async def preview(
+        self, make: Callable[[StopFlag], PreviewResult], is_gone: Callable[[], Awaitable[bool]]
+    ) -> PreviewResult | None:
+        """Return the preview of ``make``, or None if a newer one was requested before the thread began.
+
+        It is also None if the client ``is_gone`` by then.
+        """
         self._latest += 1
         number = self._latest
-        return await self.run(lambda: make(self._flag) if number == self._latest else None)
+        async with self._turn:
+            if number != self._latest or await is_gone():
+                return None
+            return await self._run(lambda: make(self._flag))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Return the result of ``work`` in the thread."""
+        async with self._turn:
+            return await self._run(work)
+
+    async def _run(self, work: Callable[[], T]) -> T:
         self._used, self._is_free = time.monotonic(), False
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -13,6 +13,7 @@ from facefusion.engines.process_settings import tune_process
 from facefusion.errors import ResourceError
 from facefusion.events import silent
 from facefusion.faces.options import FaceSelectorOptions, ReferenceFaceOptions
+from facefusion.inference.options import ExecutionOptions
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.services.workplace import Workplace
@@ -44,13 +45,21 @@ class PreviewResult(NamedTuple):
 class Previewer:
     """Processes single frames; models and sources stay prepared between previews until ``free``.
 
-    ``people_of`` is that of ``StillRenderer``.
+    ``people_of`` is that of ``StillRenderer``. While ``is_busy`` is true, a job runs on this machine, and previews use
+    one thread.
     """
 
-    def __init__(self, workplace: Workplace, library: FrameLibrary, people_of: FindPeople) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        library: FrameLibrary,
+        people_of: FindPeople,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._workplace = workplace
         self._library = library
         self._people_of = people_of
+        self._is_busy = is_busy
         self._results: OrderedDict[Any, PreviewResult] = OrderedDict()
         self._made: StillRenderer | None = None
 
@@ -86,13 +95,19 @@ class Previewer:
         store = environment.store
         has_classifier = MODEL_ID in store.catalog and store.file_size(MODEL_ID) is not None
         measured = (ATTRIBUTES.name,) if has_classifier else ()
-        found: FoundFaces = self._renderer().find_faces(settings, file, environment, measured)
+        found: FoundFaces = self._renderer().find_faces(self._considerate(settings), file, environment, measured)
         return {'width': found.target.width, 'height': found.target.height, 'faces': face_records(found)}
 
     def free(self) -> None:
         """Free models, sources and frames."""
         if self._made is not None:
             self._made.free()
+
+    def _considerate(self, settings: Settings) -> Settings:
+        """Return the settings with one thread while a job runs, which does not change the result."""
+        if not self._is_busy():
+            return settings
+        return settings.replace(replace(settings[ExecutionOptions], execution_thread_count=1))
 
     def _renderer(self) -> StillRenderer:
         if self._made is None:
@@ -104,6 +119,7 @@ class Previewer:
 
     def _render(self, settings: Settings, file: StillFile, width: int, flag: StopFlag) -> PreviewResult:
         renderer, environment = self._renderer(), self._workplace.step_environment(silent, flag)
+        settings = self._considerate(settings)
         try:
             still = renderer.render(settings, file, environment, flag)
         except ResourceError as error:

@@ -25,6 +25,8 @@ from facefusion.faces.options import (
     FaceRecognizerOptions,
     FaceSelectorOptions,
     ReferenceFaceOptions,
+    detector_models,
+    landmarker_models,
 )
 from facefusion.faces.people import People, Person, people_of_image
 from facefusion.faces.track import still_chunk
@@ -118,7 +120,11 @@ class FoundFaces:
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """The parts of one call."""
+    """The parts of one call.
+
+    ``key``: the file, everything that decides its faces, everything that decides those of the sources, and the digests
+    of the sources.
+    """
 
     context: RunContext
     screening: ContentScreening
@@ -260,8 +266,12 @@ class StillRenderer:
         scores, swaps = environment.folders.content_scores(), plan.requirements.source_faces
         screening = prepare_screening(sessions.at(workers), store, plan.gate_models, scores, swaps, emit, flag)
         digests = tuple(sorted(model_digests(store, plan.models).items()))
-        groups = FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
-        finding = (*(settings[group] for group in groups), digests, tuple(sessions.providers))
+        detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
+        looks = detector, landmarker, settings[FaceSelectorOptions].max_faces, tuple(sessions.providers)
+        finding = *looks, digests
+        # The networks of processors and of the gate do not change the faces of the target.
+        finders = {*detector_models(detector), *landmarker_models(landmarker), *plan.measurements.models}
+        analysis = *looks, tuple(pair for pair in digests if pair[0] in finders)
         images = images_of(plan.sources)
         sources = {path: source_sha256(path, flag) for path in images}
         results = SourceResults(self._kept.sources, sources, finding)
@@ -269,7 +279,7 @@ class StillRenderer:
         is_clip = isinstance(target, VideoInfo)
         recogniser = settings[FaceRecognizerOptions].face_recognizer_model
         persons = self._people_of(file.path, recogniser) if is_clip else None
-        work = _Work(context, screening, file, is_clip, (file, finding, tuple(sources.values())), persons)
+        work = _Work(context, screening, file, is_clip, (file, analysis, finding, tuple(sources.values())), persons)
         if is_clip and plan.requirements.neighbours:
             work.remarks.append('a run also uses the frames around this one')
         if left_out:
@@ -314,8 +324,9 @@ class StillRenderer:
         context = work.context
         reference = context.settings[ReferenceFaceOptions]
         picture = source_sha256(Path(reference.reference_face)) if reference.reference_face is not None else None
-        options = reference, picture, context.settings[FaceRecognizerOptions], context.plan.cast
-        key = 'wanted', work.file._replace(number=0), work.key[1:], options, context.plan.requirements.faces
+        groups = ReferenceFaceOptions, FaceSelectorOptions, FaceRecognizerOptions
+        options = *(context.settings[group] for group in groups), picture, context.plan.cast
+        key = 'wanted', work.file._replace(number=0), work.key[2:], options, context.plan.requirements.faces
 
         def find(emit: Emit) -> Wanted:
             return find_wanted(context, prepare_faces(context).analyser)

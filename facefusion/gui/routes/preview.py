@@ -27,7 +27,12 @@ _LONGEST_REMARKS = 2000
 
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes that process or inspect a single frame, all in one thread."""
-    desk = PreviewDesk(Previewer(context.workplace, context.shared.library, context.shared.surveys.people_of))
+    shared = context.shared
+
+    def is_busy() -> bool:
+        return any(worker['job_id'] is not None for worker in shared.workers.listed())
+
+    desk = PreviewDesk(Previewer(context.workplace, shared.library, shared.surveys.people_of, is_busy))
 
     def file_of(path: Any, number: int) -> StillFile:
         from facefusion.steps.still_run import StillFile
@@ -45,7 +50,7 @@ def routes(context: GuiContext) -> RouteGroup:
         def make(flag: StopFlag) -> PreviewResult:
             return desk.previewer.preview(settings, file_of(target, number), width, flag)
 
-        result = await desk.preview(make)
+        result = await desk.preview(make, request.is_disconnected)
         if result is None:
             return Response(status_code=204, headers={'cache-control': 'no-store'})
         headers = {
