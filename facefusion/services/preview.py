@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from facefusion.engines.process_settings import tune_process
 from facefusion.errors import ResourceError
 from facefusion.events import silent
-from facefusion.faces.options import FaceSelectorOptions, ReferenceFaceOptions
+from facefusion.faces.options import FaceRecognizerOptions, FaceSelectorOptions, ReferenceFaceOptions
 from facefusion.inference.options import ExecutionOptions
+from facefusion.options import describe
 from facefusion.pipeline.options import PathOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.services.workplace import Workplace
@@ -69,15 +70,32 @@ class Previewer:
         The latest results are kept under all values that decide them. Raises the errors of ``StillRenderer.render``.
         """
         width = max(_SMALLEST_WIDTH, min(width or LARGEST_WIDTH, LARGEST_WIDTH))
-        sources = [*settings[PathOptions].source_paths, settings[ReferenceFaceOptions].reference_face]
-        values = json.dumps(settings.as_record(), sort_keys=True, default=str)
-        key = file, width, values, tuple(_stamp(path) for path in sources if path)
+        key = file, width, self._deciding(settings, file)
         kept = self._results.pop(key, None)
         found = kept or self._render(settings, file, width, flag)
         self._results[key] = found
         while len(self._results) > _MOST_RESULTS:
             self._results.popitem(last=False)
         return found._replace(seconds={'kept': 0.0}) if kept else found
+
+    def _deciding(self, settings: Settings, file: StillFile) -> Hashable:
+        """Return the frozen settings, the states of the files that they name, and the people of a face map."""
+        from facefusion.steps.arguments import STEP_GROUPS, freeze_models, with_mapped_sources
+
+        settings = freeze_models(with_mapped_sources(settings), self._workplace.local_models(), silent)
+        named: list[str] = []
+        for group in STEP_GROUPS:
+            for info in describe(group):
+                value = getattr(settings[group], info.key) if info.kind == 'path' else None
+                named += value if isinstance(value, tuple) else [value] if value is not None else []
+        people: Sequence[Person] | None = None
+        if settings[ReferenceFaceOptions].face_map is not None:
+            people = self._people_of(file.path, settings[FaceRecognizerOptions].face_recognizer_model)
+        return (
+            json.dumps(settings.as_record(), sort_keys=True, default=str),
+            tuple(_stamp(path) for path in named),
+            tuple((person.number, person.tracks) for person in people or ()),
+        )
 
     def faces(self, settings: Settings, file: StillFile) -> dict[str, Any]:
         """Return the faces of a frame as plain JSON, each with its position in the order of the selector options.
