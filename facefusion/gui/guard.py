@@ -71,7 +71,8 @@ class Access:
         """Reply to ``/login?token=TOKEN``: set the cookie and open the page."""
         (token, *_) = parse_qs(query).get('token', [''])
         if not self._is_token(token):
-            return _refused(401, 'token-wrong', 'the token is wrong', 'use the address that `facefusion gui` printed')
+            hint = 'use the address that `facefusion gui` printed'
+            return _refused(401, UsageError('token-wrong', 'the token is wrong', hint=hint))
         reply = RedirectResponse('/', 303)
         reply.set_cookie(self.cookie, self.token, httponly=True, samesite='strict', path='/')
         return reply
@@ -118,17 +119,19 @@ class Guard:
         host = headers.get('host', '')
         if not self._access.accepts_host(host):
             hint = 'open the address that `facefusion gui` printed'
-            return _refused(403, 'host-foreign', f'this server is not {host or "a nameless host"}', hint)
+            text = f'this server is not {host or "a nameless host"}'
+            return _refused(403, UsageError('host-foreign', text, hint=hint))
         origin = headers.get('origin')
         if origin not in (None, f'http://{host}', f'https://{host}'):
-            return _refused(403, 'origin-foreign', 'another website sent this request', 'use the page itself')
+            text = 'another website sent this request'
+            return _refused(403, UsageError('origin-foreign', text, hint='use the page itself'))
         if scope['path'] == LOGIN:
             return self._access.login(scope['query_string'].decode('latin-1'))
         if not self._access.accepts_token(headers):
             hint = 'open the address that `facefusion gui` printed, or send the header Authorization: Bearer TOKEN'
-            return _refused(401, 'token-missing', 'the request has no valid token', hint)
+            return _refused(401, UsageError('token-missing', 'the request has no valid token', hint=hint))
         return None
 
 
-def _refused(status: int, reference: str, message: str, hint: str) -> Response:
-    return json_reply(UsageError(reference, message, hint=hint).as_record(), status)
+def _refused(status: int, error: UsageError) -> Response:
+    return json_reply(error.as_record(), status)
