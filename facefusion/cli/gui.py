@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
 from facefusion.events import Message
@@ -17,15 +18,8 @@ from facefusion.services.options import PageOptions
 from facefusion.settings import Layer, layers_of
 from facefusion.steps.arguments import STEP_GROUPS
 
-GROUPS: tuple[type, ...] = (
-    *STEP_GROUPS,
-    *PROCESS_GROUPS,
-    NotifyOptions,
-    QueueOptions,
-    HaltOptions,
-    GuiOptions,
-    PageOptions,
-)
+_JOB_GROUPS = (NotifyOptions, QueueOptions, HaltOptions)
+GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, *_JOB_GROUPS, BenchmarkOptions, GuiOptions, PageOptions)
 
 
 def run(invocation: Invocation) -> int:

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from facefusion.gui.context import GuiContext
 from facefusion.gui.route_group import RouteGroup
 from facefusion.gui.routes import (
+    benchmark,
     draft,
     events,
     files,
     jobs,
     machine,
     media,
-    options,
+    metrics,
+    models,
+    option_list,
     people,
     preview,
     sources,
@@ -23,15 +26,18 @@ from facefusion.gui.routes import (
 
 GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     version.routes,
-    options.routes,
+    option_list.routes,
     draft.routes,
     files.routes,
     media.routes,
     sources.routes,
     preview.routes,
     people.routes,
-    machine.routes,
     jobs.routes,
     workers.routes,
     events.routes,
+    models.routes,
+    benchmark.routes,
+    machine.routes,
+    metrics.routes,
 )

@@ -12,7 +12,7 @@ import { icon } from './icon.js';
 export function openDialog({ title, body, actions, wide }) {
   const id = newId('title');
   const buttons = actions.map(({ value, text, tone }) =>
-    el('button', { class: `button ${tone ?? ''}`, value, text, type: 'submit' }),
+    el('button', { class: `button ${tone ?? ''}`, value, text, type: 'submit', autofocus: tone === 'primary' }),
   );
   const close = el('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close' }, icon('close'));
   const dialog = el(

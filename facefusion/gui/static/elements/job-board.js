@@ -30,7 +30,6 @@ class JobBoard extends HTMLElement {
     this.tabs = el('div', { class: 'board-tabs', role: 'group', 'aria-label': 'State of the jobs shown' });
     this.spoken = el('p', { class: 'unseen', role: 'status' });
     this.marker = el('div', { class: 'drop-line' });
-    this.isLoaded = false;
   }
 
   connectedCallback() {
@@ -46,14 +45,13 @@ class JobBoard extends HTMLElement {
     on('job', (job) => this.update(job));
     on('gone', ({ id }) => this.drop(id));
     setInterval(() => this.isConnected && !document.hidden && this.showAges(), AGES_MS);
-    this.replace(knownJobs());
+    if (knownJobs().length > 0) this.replace(knownJobs());
     this.load();
   }
 
   async load() {
     try {
       this.replace((await request('GET', 'jobs')).jobs);
-      this.isLoaded = true;
     } catch (error) {
       showError(error);
     }
@@ -284,9 +282,13 @@ function itemBelow(list, y, dragged) {
  * @param {string} state
  */
 function inOrder(jobs, state) {
-  if (state === 'queued') return jobs.sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0));
-  const date = (/** @type {JobSummary} */ job) => job.date_finished ?? job.date_updated ?? job.date_created ?? '';
-  return jobs.sort((a, b) => (date(a) < date(b) ? 1 : date(a) > date(b) ? -1 : 0));
+  const since = (/** @type {JobSummary} */ job) => Date.parse(job.date_finished ?? job.date_updated ?? job.date_created) || 0;
+  const submitted = (/** @type {JobSummary} */ job) => Date.parse(job.date_submitted) || 0;
+  if (state !== 'queued') return jobs.sort((a, b) => since(b) - since(a));
+  // As facefusion/jobs/queue_order.py has it.
+  return jobs.sort(
+    (a, b) => (b.priority ?? 0) - (a.priority ?? 0) || submitted(a) - submitted(b) || (a.id < b.id ? -1 : 1),
+  );
 }
 
 customElements.define('ff-job-board', JobBoard);

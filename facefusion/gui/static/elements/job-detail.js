@@ -29,6 +29,7 @@ export class JobDetail extends HTMLElement {
     this.bar = el('progress', { max: 1, 'aria-label': 'Progress' });
     this.rate = el('p', { class: 'muted', role: 'status' });
     on('job', (job) => this.hear(job));
+    on('jobs', ({ jobs }) => jobs.forEach((/** @type {JobSummary} */ job) => this.hear(job)));
     on('gone', ({ id }) => id === this.jobId && this.isOpen() && location.assign('#/queue'));
   }
 
@@ -142,9 +143,10 @@ export class JobDetail extends HTMLElement {
 function logLines({ lines, more }) {
   if (lines.length === 0) return [el('li', { class: 'muted', text: 'Nothing was logged.' })];
   const items = lines.map(({ time, level, text }) => {
-    const tone = level === 'error' ? 'bad' : level === 'warn' ? 'warn' : '';
-    const mark = tone ? el('span', { class: `badge ${tone}`, text: level }) : null;
-    return el('li', {}, el('time', { class: 'muted', datetime: time, text: formatMoment(time) }), ' ', mark, ' ', text);
+    const when = formatMoment(time);
+    const tone = { error: 'bad', warn: 'warn' }[level] ?? '';
+    const mark = level && level !== 'info' ? el('span', { class: `badge ${tone}`, text: level }) : null;
+    return el('li', {}, when ? el('time', { class: 'muted', datetime: time, text: `${when} ` }) : null, mark, ' ', text);
   });
   return more ? [el('li', { class: 'muted', text: 'Earlier lines are left out.' }), ...items] : items;
 }

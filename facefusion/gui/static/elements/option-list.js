@@ -19,7 +19,11 @@ export class OptionList extends HTMLElement {
     this.groups = [];
     const id = newId('search');
     this.search = el('input', { type: 'search', id, placeholder: 'Find an option', autocomplete: 'off', 'aria-label': 'Find an option' });
-    this.search.addEventListener('input', () => this.filter());
+    this.search.addEventListener('input', () => {
+      this.filter();
+      // The hits are below the field; bring both into view.
+      this.parentElement?.scrollIntoView({ block: 'start' });
+    });
     this.found = el('p', { class: 'muted small-text', role: 'status' });
     this.resetAll = el('button', { type: 'button', class: 'button small quiet' }, icon('reset'), 'Reset all');
     this.resetAll.addEventListener('click', () => this.draft?.reset(this.changedKeys()));

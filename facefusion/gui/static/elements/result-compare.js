@@ -1,10 +1,11 @@
-/** A result beside its target, under a movable bar: <ff-result-compare>. */
+/** A result and its target under the movable bar of the Studio, frame by frame: <ff-result-compare>. */
 
 import { address } from '../api.js';
 import { el } from './dom.js';
 import { frameSlider } from './frame-slider.js';
+import { PictureView } from './picture-view.js';
 
-const WIDTH = 1280;
+const WIDTH = 1920;
 
 export class ResultCompare extends HTMLElement {
   /**
@@ -17,28 +18,24 @@ export class ResultCompare extends HTMLElement {
     this.target = target;
     this.result = result;
     this.media = media;
-    this.targetImage = el('img', { alt: 'Target', draggable: 'false' });
-    this.resultImage = el('img', { alt: 'Result', class: 'compare-after', draggable: 'false' });
-    this.bar = el('input', { type: 'range', min: 0, max: 100, step: 0.5, value: 50, 'aria-label': 'Left of the bar: target; right of it: result' });
+    this.picture = new PictureView();
   }
 
   connectedCallback() {
     if (this.firstChild) return;
-    const line = el('div', { class: 'compare-line' });
-    const names = el('div', { class: 'compare-names' }, el('span', { text: 'Target' }), el('span', { text: 'Result' }));
-    const frame = el('div', { class: 'compare-frame' }, this.targetImage, this.resultImage, line, names, this.bar);
-    const place = () => frame.style.setProperty('--bar', `${this.bar.value}%`);
-    this.bar.addEventListener('input', place);
-    place();
-    this.append(frame, frameSlider(this.media, (number) => this.show(number)));
+    this.append(el('div', { class: 'compare-stage' }, this.picture), frameSlider(this.media, (number) => this.show(number)));
+    this.picture.show();
     this.show(0);
   }
 
   /** @param {number} number the frame of the result */
   show(number) {
     const first = this.media.kind === 'video' ? this.target.first : 0;
-    this.targetImage.src = address('media/frame', { path: this.target.path, number: first + number, width: WIDTH });
-    this.resultImage.src = address('media/frame', { path: this.result, number, width: WIDTH });
+    this.picture.pictures({
+      before: address('media/frame', { path: this.target.path, number: first + number, width: WIDTH }),
+      after: address('media/frame', { path: this.result, number, width: WIDTH }),
+      size: { width: this.media.width ?? 0, height: this.media.height ?? 0 },
+    });
   }
 }
 

@@ -179,7 +179,7 @@ async function showResult(path) {
         : el('img', { class: 'result-media', alt: 'The result', src: url });
     const body = el('div', { class: 'stack' }, player, el('p', { class: 'small-text muted mono', text: path }));
     player.addEventListener('error', () => player.replaceWith(el('p', { text: 'This browser cannot play the file; open it with a player.' })));
-    body.append(el('a', { href: url, download: fileName(path), class: 'button' }, 'Download'));
+    body.append(el('div', { class: 'row' }, el('a', { href: url, download: fileName(path), class: 'button', text: 'Download' })));
     openDialog({ title: 'Result', body, actions: [{ value: '', text: 'Close' }], wide: true });
   } catch (error) {
     showError(error);

@@ -109,8 +109,9 @@ customElements.define('ff-sources', SourceList);
 /** @param {SourceFitness | undefined} fitness */
 function verdict(fitness) {
   if (!fitness) return { tone: '', words: 'Being checked…' };
-  const problems = fitness.problems.join('; ');
-  if (!fitness.is_usable) return { tone: 'bad', words: problems || 'cannot be used' };
+  const text = fitness.problems.join('; ');
+  const problems = text.charAt(0).toUpperCase() + text.slice(1);
+  if (!fitness.is_usable) return { tone: 'bad', words: problems || 'Cannot be used' };
   if (problems) return { tone: 'warn', words: problems };
   if (fitness.kind === 'image') return { tone: 'good', words: `Good: ${counted(fitness.faces ?? 1, 'face')}` };
   return { tone: 'good', words: 'Good: a voice' };

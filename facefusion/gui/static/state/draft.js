@@ -77,7 +77,7 @@ export class Draft extends EventTarget {
    */
   get sent() {
     const { source_paths: sources, ...rest } = this.args;
-    if (this.text('face_map')) return this.options.get('source_paths')?.value ? { ...rest, source_paths: [] } : rest;
+    if (this.text('face_map')) return isSame(this.options.get('source_paths')?.value ?? [], []) ? rest : { ...rest, source_paths: [] };
     return sources === undefined ? rest : { ...rest, source_paths: sources };
   }
 
