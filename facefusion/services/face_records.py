@@ -18,7 +18,8 @@ def face_records(found: FoundFaces) -> list[dict[str, Any]]:
     """Return the faces in the order of the selector options.
 
     ``box`` is x, y, width and height in pixels; ``position`` is the place of the face in this order, as for
-    --reference-face-position; ``index`` is its place in the order of detection; ``reason`` is '' for a selected face; ``age`` is the first and last year.
+    --reference-face-position; ``index`` is its place in the order of detection;
+    ``reason`` is '' for a selected face; ``age`` is the first and last year.
     """
     linked, options = found.linked, found.wanted.options
     boxes = landmark_box(linked.landmarks)
