@@ -32,7 +32,7 @@ class PreviewDesk:
         self._turn = asyncio.Lock()
 
     async def preview(
-        self, make: Callable[[StopFlag], PreviewResult], is_gone: Callable[[], Awaitable[bool]]
+        self, make: Callable[[StopFlag], PreviewResult], is_gone: Callable[[], Awaitable[bool]] | None = None
     ) -> PreviewResult | None:
         """Return the preview of ``make``, or None if a newer one was requested before the thread began.
 
@@ -41,7 +41,7 @@ class PreviewDesk:
         self._latest += 1
         number = self._latest
         async with self._turn:
-            if number != self._latest or await is_gone():
+            if number != self._latest or (is_gone is not None and await is_gone()):
                 return None
             return await self._run(lambda: make(self._flag))
 

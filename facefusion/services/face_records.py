@@ -15,10 +15,11 @@ _SMALLER = 'larger faces fill --max-faces'
 
 
 def face_records(found: FoundFaces) -> list[dict[str, Any]]:
-    """Return the faces in the order in which they were found.
+    """Return the faces in the order of the selector options.
 
-    ``box`` is x, y, width and height in pixels; ``position`` is the place of the face in the order of the selector
-    options, as for --reference-face-position; ``reason`` is '' for a selected face; ``age`` is the first and last year.
+    ``box`` is x, y, width and height in pixels; ``position`` is the place of the face in this order, as for
+    --reference-face-position; ``index`` is its place in the order of detection;
+    ``reason`` is '' for a selected face; ``age`` is the first and last year.
     """
     linked, options = found.linked, found.wanted.options
     boxes = landmark_box(linked.landmarks)
@@ -28,7 +29,8 @@ def face_records(found: FoundFaces) -> list[dict[str, Any]]:
     reasons = found.selector.track_reasons
     left_over = _ONE if options.face_selector_mode == 'one' else _SMALLER
     records = []
-    for row, track in enumerate(linked.track.tolist()):
+    for row in order:
+        track = int(linked.track[row])
         x0, y0, x1, y1 = (round(float(value), 1) for value in boxes[row])
         gender, age = _attributes(found, track)
         records.append(

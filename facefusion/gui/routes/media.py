@@ -47,7 +47,14 @@ def routes(context: GuiContext) -> RouteGroup:
         yield
         library.close()
 
-    return RouteGroup([route('/media', describe), route('/media/frame', frame), route('/media/crop', crop)], lifespan)
+    return RouteGroup(
+        [
+            route('/media', describe),
+            route('/media/frame', frame),
+            route('/media/crop', crop),
+        ],
+        lifespan,
+    )
 
 
 def _facts(library: MediaLibrary, path: Path) -> dict[str, Any]:
