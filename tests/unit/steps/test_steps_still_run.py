@@ -54,9 +54,7 @@ def render(environment):
 def test_a_preview_of_an_image_equals_the_output_of_a_run(
     render, environment, example_group, portrait_source, tmp_path, processors
 ):
-    settings = settings_of(
-        example_group, processors, source_paths=(str(portrait_source),), disclosure_label='corner'
-    )
+    settings = settings_of(example_group, processors, source_paths=(str(portrait_source),), disclosure_label='corner')
     still = render(settings)
     output = tmp_path / 'output.png'
     settings = settings.replace(replace(settings[PathOptions], output_path=str(output)))
