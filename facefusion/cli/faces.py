@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import path_argument
@@ -30,9 +30,6 @@ from facefusion.safety.options import PolicyOptions
 from facefusion.services.face_survey import survey_target
 from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
-
-if TYPE_CHECKING:
-    pass
 
 GROUPS: tuple[type, ...] = (
     FaceDetectorOptions,
@@ -88,12 +85,23 @@ def run(invocation: Invocation) -> int:
         arguments = invocation.arguments
         folder = Path(arguments.survey_folder) if arguments.survey_folder is not None else None
         target = Path(arguments.surveyed_file)
-        record = survey_target(invocation, invocation.settings, target, folder, emit, flag)
         if folder is not None:
+            record = _survey_into(folder, invocation, target, emit, flag)
             emit(Message('info', 'faces', f'wrote {folder / record["sheet"]}'))
+        else:
+            record = survey_target(invocation, invocation.settings, target, emit, flag).as_record()
         _report(record, emit)
         _print(invocation, record)
     return 0
+
+
+def _survey_into(folder: Path, invocation: Invocation, target: Path, emit: Emit, flag: StopFlag) -> dict[str, Any]:
+    """Write the record and the pictures into a folder, and return the record."""
+    from facefusion.pipeline.people_files import prepare_folder, write_survey
+
+    prepare_folder(folder, target)
+    survey = survey_target(invocation, invocation.settings, target, emit, flag)
+    return write_survey(folder, survey, emit, flag)
 
 
 def _report(record: dict[str, Any], emit: Emit) -> None:

@@ -16,6 +16,7 @@ from facefusion.gui.broadcast import Broadcast
 from facefusion.gui.job_board import JobBoard
 from facefusion.gui.media_library import MediaLibrary
 from facefusion.gui.media_roots import MediaRoots
+from facefusion.gui.surveys import Surveys
 from facefusion.gui.worker_child import WorkerChild
 from facefusion.jobs.store import JobStore
 from facefusion.options import describe
@@ -38,6 +39,7 @@ class SharedParts:
     broadcast: Broadcast
     workers: WorkerChild
     library: MediaLibrary
+    surveys: Surveys
 
     @classmethod
     def of(cls, context: GuiContext) -> SharedParts:
@@ -45,7 +47,8 @@ class SharedParts:
         store, log = context.workplace.job_store(), context.state_path / 'worker.log'
         workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
         broadcast = Broadcast()
-        return cls(store, JobBoard(store, broadcast), broadcast, workers, MediaLibrary())
+        surveys = Surveys(context.workplace, context.state_path / 'surveys', broadcast)
+        return cls(store, JobBoard(store, broadcast), broadcast, workers, MediaLibrary(), surveys)
 
 
 @dataclass(frozen=True)

@@ -93,10 +93,10 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 def whole_number(body: dict[str, Any], key: str) -> int:
-    """Return a whole number of a request, 0 if it is missing. Raises UsageError request-argument."""
+    """Return a whole number from 0 on of a request, 0 if it is missing. Raises UsageError request-argument."""
     number = body.get(key) or 0
-    if not isinstance(number, int):
-        raise UsageError('request-argument', f'{key} is not a whole number')
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise UsageError('request-argument', f'{key} is not a whole number from 0 on', cause=f'it is {number!r}')
     return number
 
 

@@ -6,9 +6,10 @@ import secrets
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facefusion.errors import InputError, JobError
 from facefusion.events import Event, StageProgress
@@ -18,6 +19,10 @@ from facefusion.services.face_survey import survey_target
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
+
+if TYPE_CHECKING:
+    from facefusion.faces.people import Person
+    from facefusion.pipeline.people_survey import Survey
 
 _MOST_SURVEYS = 4
 
@@ -34,6 +39,7 @@ class SurveyTask:
     record: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     flag: StopFlag = field(default_factory=StopFlag)
+    found: Survey | None = None
 
     def as_record(self) -> dict[str, Any]:
         """Return the survey as plain JSON."""
@@ -72,6 +78,15 @@ class Surveys:
                 return self._tasks[key]
         raise InputError('not-found', f'there is no survey {key}', hint='search for the people again')
 
+    def people_of(self, target: Path, recogniser: str) -> Sequence[Person] | None:
+        """Return the people of a clip if a survey of the unchanged file has found them with this recogniser."""
+        with self._lock:
+            found = [task.found for task in reversed(self._tasks.values()) if task.found is not None]
+        for survey in found:
+            if (survey.target.path, survey.recogniser) == (target, recogniser) and _is_unchanged(survey):
+                return tuple(each.person for each in survey.persons)
+        return None
+
     def stop(self, key: str | None = None) -> None:
         """Stop a survey, or all."""
         with self._lock:
@@ -87,7 +102,11 @@ class Surveys:
 
         try:
             task.folder.mkdir(parents=True, exist_ok=True)
-            task.record = survey_target(self._workplace, settings, target, task.folder, emit, task.flag)
+            from facefusion.pipeline.people_files import prepare_folder, write_survey
+
+            prepare_folder(task.folder, target)
+            task.found = survey_target(self._workplace, settings, target, emit, task.flag)
+            task.record = write_survey(task.folder, task.found, emit, task.flag)
             task.state = 'done'
         except Exception as error:  # noqa: BLE001 - the page shows any failure
             task.error, task.state = as_failure(error).as_record(), 'failed'
@@ -96,3 +115,10 @@ class Surveys:
     def _publish(self, task: SurveyTask) -> None:
         record = task.as_record()
         self._broadcast.publish('survey', {key: record[key] for key in ('id', 'state', 'done', 'total')})
+
+
+def _is_unchanged(survey: Survey) -> bool:
+    try:
+        return not survey.target.stamp.difference(survey.target.path)
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facefusion.engines.process_settings import tune_process
 from facefusion.errors import UsageError
@@ -26,29 +26,20 @@ from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
     from facefusion.models.store import ModelStore
-    from facefusion.pipeline.people_survey import SurveyTools
+    from facefusion.pipeline.people_survey import Survey, SurveyTools
 
 
-def survey_target(
-    workplace: Workplace, settings: Settings, target: Path, folder: Path | None, emit: Emit, flag: StopFlag
-) -> dict[str, Any]:
-    """Find the people of a target, and return their record; with a ``folder`` also write their pictures there.
-
-    Raises UsageError recognizer-none, and the errors of ``survey_people`` and ``write_survey``.
-    """
+def survey_target(workplace: Workplace, settings: Settings, target: Path, emit: Emit, flag: StopFlag) -> Survey:
+    """Find the people of a target. Raises UsageError recognizer-none, and the errors of ``survey_people``."""
     tune_process()
     from facefusion.engines.threads import ThreadEngine
     from facefusion.pipeline.crew import worker_count
-    from facefusion.pipeline.people_files import prepare_folder, write_survey
     from facefusion.pipeline.people_survey import fitting_workers, survey_people
     from facefusion.steps.step_run import memory_limit
 
     settings = _survey_settings(workplace, settings, emit)
     workers = fitting_workers(target, worker_count(settings[ExecutionOptions]), memory_limit(settings), flag)
-    if folder is not None:
-        prepare_folder(folder, target)
-    survey = survey_people(target, _survey_tools(workplace, settings, emit, flag), ThreadEngine(workers))
-    return survey.as_record() if folder is None else write_survey(folder, survey, emit, flag)
+    return survey_people(target, _survey_tools(workplace, settings, emit, flag), ThreadEngine(workers))
 
 
 def _survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Settings:

@@ -1,81 +1,111 @@
-"""Previews of single frames, and the people of a target."""
+"""Previews, faces and surveys of a real server in a process of its own."""
 
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 
 import cv2
 import numpy as np
 import pytest
 from fakes.page_server import page_server
-from fakes.program import UNMARKED, Program
 
 pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory, face_clip, example_portrait):
-    folder = tmp_path_factory.mktemp('preview')
+def server(tmp_path_factory, face_clip, portrait_source):
+    folder = tmp_path_factory.mktemp('page')
     shutil.copy(face_clip, folder / 'clip.mp4')
-    shutil.copy(example_portrait, folder / 'face.png')
-    with page_server(folder, *map(str, UNMARKED)) as running:
-        yield running
+    shutil.copy(portrait_source, folder / 'source.png')
+    with page_server(folder) as server:
+        yield server
 
 
-def preview(server, frame=0, **args):
-    paths = {'target_path': str(server.folder / 'clip.mp4'), 'source_paths': [str(server.folder / 'face.png')]}
-    return server.call('POST', '/preview', {'args': paths | args, 'frame': frame})
+@pytest.fixture
+def swap(server):
+    return {
+        'target_path': str(server.folder / 'clip.mp4'),
+        'source_paths': [str(server.folder / 'source.png')],
+        'processors': ['face_swapper'],
+    }
 
 
-def pixels(data):
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(np.int16)
+def preview(server, args, frame=5, width=320):
+    return server.call('POST', '/preview', {'args': args, 'frame': frame, 'width': width})
 
 
-def test_a_preview_is_what_a_run_writes(server, tmp_path):
-    target, face = server.folder / 'group.png', server.folder / 'face.png'
-    frame = server.call('GET', '/media/frame', path=str(server.folder / 'clip.mp4'), number=3)
-    cv2.imwrite(str(target), cv2.imdecode(np.frombuffer(frame.body, np.uint8), cv2.IMREAD_COLOR))
-    reply = preview(server, target_path=str(target))
-    assert (reply.status, reply.headers['x-changed'], reply.headers['cache-control']) == (200, 'yes', 'no-store')
-    output = tmp_path / 'out.jpg'
-    assert Program(tmp_path)('headless-run', *UNMARKED, '-s', face, '-t', target, '-o', output).code == 0
-    assert np.abs(pixels(reply.body) - pixels(output.read_bytes())).max() <= 1
+def test_a_preview_is_a_picture_of_the_changed_frame(server, swap):
+    reply = preview(server, swap)
+    assert (reply.status, reply.headers['content-type'], reply.headers['x-changed']) == (200, 'image/jpeg', 'yes')
+    assert reply.headers['cache-control'] == 'no-store' and 'total;dur=' in reply.headers['server-timing']
+    before = server.call('GET', '/media/frame', path=swap['target_path'], number=5, width=320).body
+    pictures = [cv2.imdecode(np.frombuffer(data, np.uint8), 1).astype(int) for data in (reply.body, before)]
+    assert pictures[0].shape == (180, 320, 3) and np.abs(pictures[0] - pictures[1]).max() > 40
+    assert np.median(np.abs(pictures[0] - pictures[1])) < 6
+    again = preview(server, swap)
+    assert again.body == reply.body and again.headers['server-timing'].startswith('kept')
+    assert preview(server, {**swap, 'face_mask_blur': 0.9}).body != reply.body
+    assert cv2.imdecode(np.frombuffer(preview(server, swap, width=160).body, np.uint8), 1).shape == (90, 160, 3)
 
 
-def test_an_option_changes_the_preview_and_a_seen_value_is_fast(server):
-    first, changed = preview(server, 3), preview(server, 3, face_mask_blur=1.0)
-    assert first.status == changed.status == 200 and first.body != changed.body
-    started = time.monotonic()
-    assert preview(server, 3).body == first.body
-    assert time.monotonic() - started < 0.4
+def test_a_frame_or_a_target_that_does_not_exist_is_an_error(server, swap):
+    for frame in (60, 10**9):
+        assert preview(server, swap, frame).json['reference'] == 'frame-out-of-range'
+    assert preview(server, swap, -1).json['reference'] == 'request-argument'
+    gone = server.folder / 'gone.mp4'
+    shutil.copy(swap['target_path'], gone)
+    args = {**swap, 'target_path': str(gone)}
+    assert preview(server, args).status == 200
+    gone.unlink()
+    reply = preview(server, args)
+    assert (reply.status, reply.json['reference']) == (404, 'media-missing')
+    outside = {**swap, 'target_path': '/etc/hostname'}
+    assert preview(server, outside).status == 403
 
 
-@pytest.mark.parametrize(
-    ('frame', 'args', 'status', 'reference'),
-    [
-        (9999, {}, 422, 'frame-out-of-range'),
-        (0, {'target_path': None}, 422, 'preview-no-target'),
-        (0, {'source_paths': []}, 422, 'source-missing'),
-        (0, {'processors': ['nobody']}, 422, 'request-argument'),
-    ],
-)
-def test_a_preview_that_is_not_possible_says_why(server, frame, args, status, reference):
-    reply = preview(server, frame, **args)
-    assert (reply.status, reply.json['reference']) == (status, reference)
+def test_a_newer_request_overtakes_those_that_wait(server, swap):
+    found = []
+
+    def ask(frame):
+        found.append((frame, preview(server, swap, frame).status))
+
+    threads = [threading.Thread(target=ask, args=(frame,)) for frame in range(20, 32)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    status = dict(found)
+    assert status[31] == 200 and 204 in status.values() and set(status.values()) == {200, 204}
 
 
-def test_faces_and_people_are_found(server):
-    clip = str(server.folder / 'clip.mp4')
-    found = server.post('/media/faces', {'path': clip, 'number': 0, 'args': {}})
-    assert found['faces'] and [face['position'] for face in found['faces']] == list(range(len(found['faces'])))
-    key = server.post('/people', {'args': {'target_path': clip}}, 202)['survey']
-    for _ in range(900):
-        survey = server.get(f'/people/{key}')
-        if survey['state'] != 'running':
-            break
+def test_the_faces_of_a_frame_have_positions_and_reasons(server, swap):
+    def faces(**args):
+        body = {'path': swap['target_path'], 'number': 40, 'args': args}
+        return server.post('/media/faces', body)['faces']
+
+    everyone = faces(face_selector_order='left-right')
+    assert len(everyone) == 2 and all(face['is_selected'] and face['reason'] == '' for face in everyone)
+    assert [face['position'] for face in everyone] == [0, 1]
+    assert everyone[0]['box'][0] < everyone[1]['box'][0] and all(face['box'][2] > 20 for face in everyone)
+    one = faces(face_selector_order='right-left', face_selector_mode='one')
+    assert [face['is_selected'] for face in one] == [True, False] and one[1]['reason']
+    assert one[0]['box'] == everyone[1]['box']
+    known = {'face_selector_mode': 'reference', 'reference_frame_number': 40, 'reference_face_position': 1}
+    chosen = [face for face in faces(face_selector_order='left-right', **known) if face['is_selected']]
+    assert [face['box'] for face in chosen] == [everyone[1]['box']]
+
+
+def test_a_survey_lets_a_preview_change_one_person(server, swap):
+    args = {**swap, 'source_paths': [], 'face_map': swap['source_paths'][0] + '=1'}
+    assert preview(server, args, 40).json['reference'] == 'preview-people-unknown'
+    survey = server.post('/people', {'args': {'target_path': swap['target_path']}}, 202)['survey']
+    while (found := server.get(f'/people/{survey}'))['state'] == 'running':
         time.sleep(0.1)
-    assert survey['state'] == 'done' and survey['record']['persons'], survey['error']
-    number = survey['record']['persons'][0]['number']
-    assert server.call('GET', f'/people/{key}/crops/{number}').body.startswith(b'\x89PNG')
-    assert server.call('GET', '/people/none').status == 404
+    assert found['state'] == 'done' and len(found['record']['persons']) == 3
+    assert server.call('GET', f'/people/{survey}/crops/0').headers['content-type'].startswith('image/')
+    one, everyone = preview(server, args, 40), preview(server, swap, 40)
+    assert one.headers['x-changed'] == 'yes' and one.body != everyone.body
+    assert server.call('GET', '/people/unknown').status == 404

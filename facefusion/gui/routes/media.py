@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,14 @@ from starlette.responses import Response
 from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import MediaLibrary
-from facefusion.gui.replies import json_reply, read_json, whole_number
+from facefusion.gui.replies import json_reply
 from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.gui.routes.files import readable_file, readable_key
-from facefusion.services.frame_faces import FrameFaces
 
 
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of media files."""
-    library, finder, lock = context.shared.library, FrameFaces(context.workplace), threading.Lock()
+    library = context.shared.library
 
     def path_of(request: Request) -> Path:
         return readable_file(context.roots, request.query_params.get('path', ''))
@@ -47,26 +45,11 @@ def routes(context: GuiContext) -> RouteGroup:
             return Response(status_code=304, headers=headers)
         return Response(await in_thread(lambda: draw(key.path)), media_type='image/jpeg', headers=headers)
 
-    async def faces(request: Request) -> Response:
-        body = await read_json(request)
-        number = whole_number(body, 'number')
-
-        def find() -> dict[str, Any]:
-            settings = context.step_settings(body.get('args'))
-            path = readable_file(context.roots, str(body.get('path') or ''))
-            frame = library.frame(path, number)
-            with lock:
-                found = finder.faces(frame, settings)
-            return {'width': frame.width, 'height': frame.height, 'faces': found}
-
-        return json_reply(await in_thread(find))
-
     return RouteGroup(
         [
             route('/media', describe),
             route('/media/frame', frame),
             route('/media/crop', crop),
-            route('/media/faces', faces, 'POST'),
         ],
         while_serving(library.close),
     )

@@ -12,13 +12,12 @@ from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.gui.routes.files import readable_file
-from facefusion.gui.surveys import Surveys
 from facefusion.pipeline.options import PathOptions
 
 
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of people."""
-    surveys = Surveys(context.workplace, context.state_path / 'surveys', context.shared.broadcast)
+    surveys = context.shared.surveys
 
     async def start(request: Request) -> Response:
         args = (await read_json(request)).get('args')
