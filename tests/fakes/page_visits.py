@@ -1,0 +1,116 @@
+"""A visitor of the page: a browser and its pages, with what they logged and fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from fakes.page_server import PageServer
+
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'msedge')
+# As root Chromium needs --no-sandbox; containers often have a small /dev/shm.
+ARGUMENTS = ['--no-sandbox', '--disable-dev-shm-usage']
+PATIENCE_MS = 30_000
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip the test, or let it fail with CI set, where nothing may be left out."""
+    if os.environ.get('CI'):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def browser_program() -> str | None:
+    """Return the path of Chromium: FACEFUSION_TEST_BROWSER, or the first one on the PATH; None if there is none."""
+    named = os.environ.get('FACEFUSION_TEST_BROWSER')
+    if named:
+        return shutil.which(named)
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Start Chromium without a window. Skips the test if this machine has none."""
+    program = browser_program()
+    if program is None:
+        skip_or_fail('no Chromium here: apt-get install chromium, or set FACEFUSION_TEST_BROWSER to its path')
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visit:
+    """A profile of a browser that is logged in to a server; its tabs share cookies, locks and channels.
+
+    ``check`` fails for console messages, script errors and requests to other servers.
+    """
+
+    def __init__(self, browser: Browser, server: PageServer, **settings: Any) -> None:
+        self.server = server
+        self.base = f'http://127.0.0.1:{server.port}/'
+        self.context: BrowserContext = browser.new_context(**{'viewport': {'width': 1280, 'height': 800}, **settings})
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.on('request', self._note_request)
+        self.context.on('console', lambda message: self.messages.append(f'{message.type}: {message.text}'))
+        self.context.on('weberror', lambda error: self.messages.append(f'script error: {error.error}'))
+        self.requests: list[Request] = []
+        self.messages: list[str] = []
+        self.expected: list[str] = []
+
+    def _note_request(self, request: Request) -> None:
+        self.requests.append(request)
+
+    def open(self, route: str = '') -> Page:
+        """Open a tab with a screen, such as ``queue``; the first one logs in."""
+        page = self.context.new_page()
+        if not self.context.cookies():
+            page.goto(self.server.address)
+        if route or len(self.context.pages) > 1:
+            page.goto(f'{self.base}#/{route}')
+        return page
+
+    def expect(self, pattern: str) -> None:
+        """Permit console messages that contain this regular expression, such as the browser's line for a status 409."""
+        self.expected.append(pattern)
+
+    def check(self) -> None:
+        """Fail if the console is not empty, or if a page asked another server."""
+        unexpected = [text for text in self.messages if not any(re.search(each, text) for each in self.expected)]
+        assert not unexpected, unexpected
+        foreign = [request.url for request in self.requests if self._is_foreign(request.url)]
+        assert not foreign, foreign
+
+    def _is_foreign(self, url: str) -> bool:
+        return urlsplit(url).scheme not in ('blob', 'data') and not url.startswith(self.base)
+
+
+def frame_of(page: Page) -> str:
+    """Return the shown picture of the result as a digest, so that tests can see that it changed."""
+    return str(
+        page.evaluate(
+            """async () => {
+                const picture = document.querySelector('ff-picture .front img, ff-picture img.result');
+                const bytes = await (await fetch(picture.src)).arrayBuffer();
+                const digest = await crypto.subtle.digest('SHA-256', bytes);
+                return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+            }"""
+        )
+    )
+
+
+def copied(path: Path, folder: Path, name: str | None = None) -> Path:
+    """Copy a file into a media root."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(path, folder / (name or path.name)))
