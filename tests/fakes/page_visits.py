@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'msedge')
 # As root Chromium needs --no-sandbox; containers often have a small /dev/shm.
 ARGUMENTS = ['--no-sandbox', '--disable-dev-shm-usage']
 PATIENCE_MS = 30_000
+# A picture that is not shown yet has no pixels.
+_PIXELS = """(picture) => {
+    if (!picture.complete || !picture.naturalWidth) return '';
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [64, 36];
+    const brush = canvas.getContext('2d');
+    brush.drawImage(picture, 0, 0, 64, 36);
+    return brush.getImageData(0, 0, 64, 36).data.join(' ');
+}"""
 
 
 def skip_or_fail(reason: str) -> None:
@@ -96,18 +106,25 @@ class Visit:
         return urlsplit(url).scheme not in ('blob', 'data') and not url.startswith(self.base)
 
 
-def frame_of(page: Page) -> str:
-    """Return the shown picture of the result as a digest, so that tests can see that it changed."""
-    return str(
-        page.evaluate(
-            """async () => {
-                const picture = document.querySelector('ff-picture .front img, ff-picture img.result');
-                const bytes = await (await fetch(picture.src)).arrayBuffer();
-                const digest = await crypto.subtle.digest('SHA-256', bytes);
-                return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-            }"""
-        )
-    )
+def pixels_of(page: Page, alt: str = 'The frame after') -> str:
+    """Return the pixels of a shown picture as text, so that tests can see whether it changed."""
+    return str(page.get_by_alt_text(alt, exact=True).evaluate(_PIXELS))
+
+
+def when_changed(page: Page, before: str, alt: str = 'The frame after', seconds: float = 20) -> float:
+    """Wait until a shown picture is another one, and return the seconds that it took."""
+    began = time.monotonic()
+    while pixels_of(page, alt) == before:
+        assert time.monotonic() - began < seconds, f'the picture {alt!r} did not change'
+        page.wait_for_timeout(20)
+    return time.monotonic() - began
+
+
+def set_draft(server: PageServer, **args: Any) -> None:
+    """Replace the unfinished step of the page."""
+    version = server.get('/draft')['version']
+    reply = server.call('PUT', '/draft', {'version': version, 'args': args})
+    assert reply.status == 200, reply.body
 
 
 def copied(path: Path, folder: Path, name: str | None = None) -> Path:
