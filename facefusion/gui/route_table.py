@@ -16,7 +16,7 @@ from facefusion.gui.routes import (
     media,
     metrics,
     models,
-    options,
+    option_list,
     people,
     preview,
     sources,
@@ -26,7 +26,7 @@ from facefusion.gui.routes import (
 
 GROUPS: tuple[Callable[[GuiContext], RouteGroup], ...] = (
     version.routes,
-    options.routes,
+    option_list.routes,
     draft.routes,
     files.routes,
     media.routes,

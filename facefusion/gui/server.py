@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
@@ -73,7 +74,7 @@ def create_app(context: GuiContext, access: Access) -> Guard:
             yield
 
     routes: list[BaseRoute] = [Mount(API, routes=[route for group in groups for route in group.routes])]
-    routes.append(Mount('/', StaticFiles(directory=STATIC, html=True)))
+    routes.append(Mount('/', GZipMiddleware(StaticFiles(directory=STATIC, html=True))))
     return Guard(Starlette(routes=routes, lifespan=lifespan), access)
 
 

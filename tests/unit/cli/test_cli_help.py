@@ -29,6 +29,10 @@ BENCHMARK = {
     *('--benchmark-mode', '--benchmark-resolutions', '--benchmark-cycle-count', '--benchmark-models'),
     *('--benchmark-frames', '--format', '--plot', '--compare', '--compare-threshold', '--estimate'),
 }
+PAGE = {
+    *('--host', '--port', '--token', '--media-roots', '--upload-limit', '--open-browser', '--halt-on-error'),
+    *(BENCHMARK - {'--format', '--plot', '--compare', '--compare-threshold', '--estimate'}),
+} | QUEUE
 # The flags in the help of each command, in addition to --help and --config-path.
 LISTED = {
     'verify': {'--sidecar', '--format', '--trusted-roots', '--provenance-path', '--jobs-path', '--log-level'},
@@ -68,6 +72,8 @@ STEPS = {
     'headless-run': {'--notify', '--dry-run', *RUNS},
     'batch-run': {'--notify', '--dry-run', '--halt-on-error', '--report', *RUNS},
     'benchmark': {*BENCHMARK, *RUNS} - {'--cache-size'},
+    'gui': {*PAGE, *RUNS},
+    'run': {*PAGE, *RUNS},
 }
 
 

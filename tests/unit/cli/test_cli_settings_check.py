@@ -25,7 +25,6 @@ IDLE = {
     'temp_pixel_format': ('frame_extraction', ('bgr24', 'bgra')),
     'target_frame_amount': ('frame_distribution', ()),
     'download_scope': ('download', ('lite', 'full')),
-    'open_browser': ('uis', ()),
     'ui_layouts': ('uis', ('benchmark', 'default', 'jobs')),
     'ui_workflow': ('uis', ('instant_runner', 'job_runner', 'job_manager')),
 }
