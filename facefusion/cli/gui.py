@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
-from facefusion.events import Message
+from facefusion.events import Emit, Message
 from facefusion.gui.options import GuiOptions
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
 from facefusion.options import describe
@@ -39,25 +40,38 @@ def run(invocation: Invocation) -> int:
 
     def announce() -> None:
         print(address, flush=True)
-        emit(Message('info', 'gui', f'the page is at {address}; Ctrl-C ends it'))
+        emit(Message('info', 'gui', 'open this address in a browser; Ctrl-C ends the page'))
+        if invocation.environ.get('SSH_CONNECTION') and listening.access.is_local:
+            port = listening.access.port
+            text = f'from another machine, first run there: ssh -L {port}:{options.host}:{port} USER@THIS-MACHINE'
+            emit(Message('info', 'gui', text))
         if options.open_browser:
-            import webbrowser
-
-            if not webbrowser.open(address):
-                emit(Message('warn', 'gui', 'no browser was found: open the address by hand'))
+            # A browser in a terminal would end this function only when it ends itself.
+            threading.Thread(target=open_browser, args=(address, emit), daemon=True).start()
 
     flags = given_flags(invocation.arguments, GROUPS)
     layers = layers_of(GROUPS, flags, invocation.ini, invocation.environ)
-    context = GuiContext(invocation, roots, state_path, GROUPS, layers, tuple(_worker_words(invocation, layers)))
+    process_words = tuple(_process_words(invocation, layers))
+    jobs_words = ('--jobs-path', str(invocation.jobs_path().absolute()))
+    worker_words = (*jobs_words, *process_words)
+    command_words = worker_words if layers['jobs_path'] == 'flag' else process_words
+    context = GuiContext(invocation, roots, state_path, GROUPS, layers, worker_words, command_words)
     serve(create_app(context, listening.access), listening, [announce])
     return 0
 
 
-def _worker_words(invocation: Invocation, layers: Mapping[str, Layer]) -> Iterator[str]:
-    """Yield the flags that give a worker the process options of this command."""
+def open_browser(address: str, emit: Emit) -> None:
+    """Open the address in the user's browser, or warn that there is none."""
+    import webbrowser
+
+    if not webbrowser.open(address):
+        emit(Message('warn', 'gui', 'no browser was found: open the address by hand'))
+
+
+def _process_words(invocation: Invocation, layers: Mapping[str, Layer]) -> Iterator[str]:
+    """Yield the flags that give another command the process options of this one, except the job store."""
     if invocation.arguments.config_path:
         yield from ('--config-path', str(Path(invocation.arguments.config_path).absolute()))
-    yield from ('--jobs-path', str(invocation.jobs_path().absolute()))
     for group in PROCESS_GROUPS:
         for info in describe(group):
             if layers.get(info.key) == 'flag' and info.key not in ('jobs_path', 'progress', 'profile'):

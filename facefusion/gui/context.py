@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import to_thread
 
+from facefusion.errors import UsageError
+from facefusion.faces.face_map import parse_face_map
+from facefusion.faces.options import ReferenceFaceOptions
 from facefusion.gui.broadcast import Broadcast
 from facefusion.gui.job_board import JobBoard
 from facefusion.gui.media_library import MediaLibrary
@@ -16,6 +19,8 @@ from facefusion.gui.media_roots import MediaRoots
 from facefusion.gui.worker_child import WorkerChild
 from facefusion.jobs.store import JobStore
 from facefusion.options import describe
+from facefusion.safety.consent import consent_file
+from facefusion.safety.options import ConsentOptions
 from facefusion.services.step_request import request_settings
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Layer, Settings
@@ -48,7 +53,8 @@ class GuiContext:
 
     ``workplace`` has the settings in force of all step and process options, and ``layers`` the layer that each value
     comes from; ``groups`` are their types. ``state_path`` is a folder for files of the page, such as the draft and
-    uploads. ``worker_words`` are the flags of a worker that the page starts.
+    uploads. ``worker_words`` are the flags of a worker that the page starts, ``command_words`` those that a copied
+    command line needs in addition to the step.
     """
 
     workplace: Workplace
@@ -57,6 +63,7 @@ class GuiContext:
     groups: tuple[type, ...] = STEP_GROUPS
     layers: Mapping[str, Layer] = field(default_factory=dict)
     worker_words: tuple[str, ...] = ()
+    command_words: tuple[str, ...] = ()
     shared: SharedParts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,18 +80,32 @@ class GuiContext:
 
         Raises UsageError request-argument, option-refused, path-not-absolute, path-outside-roots.
         """
-        settings = request_settings(self.settings, args if isinstance(args, dict) else {}, STEP_GROUPS)
+        if not isinstance(args, dict | None):
+            raise UsageError('request-argument', 'args is not an object')
+        settings = request_settings(self.settings, args or {}, STEP_GROUPS)
         self.check_paths(settings)
         return settings
 
     def check_paths(self, settings: Settings) -> None:
-        """Raise UsageError if a path among the step options of ``settings`` is outside the media roots."""
-        for group in STEP_GROUPS:
-            for info in describe(group):
-                value = getattr(settings[group], info.key) if info.kind == 'path' else None
-                for path in value if isinstance(value, tuple) else (value,):
-                    if path is not None:
-                        self.roots.resolve(path)
+        """Raise UsageError if a path that a request added to the settings in force is outside the media roots."""
+        own = set(_paths(self.settings))
+        for path in _paths(settings):
+            if path not in own:
+                self.roots.resolve(path)
+
+
+def _paths(settings: Settings) -> Iterator[str]:
+    """Yield all paths of a step: of its path options, of its face map, and of a file with the consent."""
+    for group in STEP_GROUPS:
+        for info in describe(group):
+            value = getattr(settings[group], info.key) if info.kind == 'path' else None
+            yield from value if isinstance(value, tuple) else filter(None, (value,))
+    face_map, consent = settings[ReferenceFaceOptions].face_map, settings[ConsentOptions].consent
+    for entry in parse_face_map(face_map) if face_map is not None else ():
+        yield from entry.files
+    file = consent_file(consent) if consent is not None else None
+    if file is not None:
+        yield str(file.absolute())
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import JobError
+from facefusion.errors import JobError, UsageError
 
 EMPTY: Mapping[str, Any] = {'version': 0, 'args': {}, 'name': ''}
 
@@ -32,7 +32,15 @@ class DraftStore:
         return {**EMPTY, **draft} if is_valid else dict(EMPTY)
 
     def write(self, version: int, args: Mapping[str, Any], name: str) -> int:
-        """Replace the draft that has this version; return the new version. Raises JobError draft-outdated."""
+        """Replace the draft that has this version; return the new version.
+
+        Raises JobError draft-outdated, and UsageError request-argument for an infinite number.
+        """
+        draft = {'version': version + 1, 'args': dict(args), 'name': name}
+        try:
+            text = json.dumps(draft, allow_nan=False)
+        except ValueError as error:
+            raise UsageError('request-argument', 'the draft cannot be stored', cause=str(error)) from None
         with self._lock:
             stored = self.read()
             if version != stored['version']:
@@ -44,6 +52,6 @@ class DraftStore:
                 )
             self._path.parent.mkdir(parents=True, exist_ok=True)
             part = self._path.with_suffix('.part')
-            part.write_text(json.dumps({'version': version + 1, 'args': dict(args), 'name': name}), encoding='utf-8')
+            part.write_text(text, encoding='utf-8')
             part.replace(self._path)
             return version + 1

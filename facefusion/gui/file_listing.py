@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import InputError
+from facefusion.errors import InputError, UsageError
 from facefusion.gui.media_roots import MediaRoots
 from facefusion.media.kinds import AUDIO_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
@@ -28,14 +27,20 @@ def kind_of(name: str) -> str:
 def list_folder(roots: MediaRoots, folder: str, kind: str) -> dict[str, Any]:
     """Return the folders and files of a folder inside the roots, folders first, then by name.
 
-    ``kind`` is 'all', 'media', 'image', 'video' or 'audio'. Hidden files, special files and links that lead out of the
-    roots are left out; ``more`` is the number of entries beyond MOST_ENTRIES, at least. Raises InputError
-    folder-unreadable, and the errors of ``MediaRoots.resolve``.
+    ``kind`` is 'all', 'media', 'image', 'video' or 'audio'. Hidden files, special files, links that lead out of the
+    roots and names that are no text, which a browser cannot send back, are left out; ``more`` is the number of entries
+    beyond the limits, at least. Raises UsageError request-argument, InputError folder-unreadable, and the errors of
+    ``MediaRoots.resolve``.
     """
+    if kind not in ('all', 'media', *MEDIA):
+        raise UsageError(
+            'request-argument', f'{kind} is no kind of files', hint='use all, media, image, video or audio'
+        )
     path = roots.resolve(folder) if folder else roots.folders[0]
     wanted = {'all': (*MEDIA, 'other'), 'media': MEDIA}.get(kind, (kind,))
     try:
-        entries = list(_entries(roots, path, wanted))
+        names = _names(path)
+        entries = [entry for name in names[:MOST_SCANNED] if (entry := _entry(roots, path / name, wanted)) is not None]
     except OSError as error:
         hint = 'choose another folder'
         raise InputError('folder-unreadable', f'cannot list {path}', cause=error.strerror or '', hint=hint) from None
@@ -46,29 +51,41 @@ def list_folder(roots: MediaRoots, folder: str, kind: str) -> dict[str, Any]:
         'parent': None if is_root else str(path.parent),
         'roots': [str(root) for root in roots.folders if root.is_dir()],
         'entries': entries[:MOST_ENTRIES],
-        'more': max(len(entries) - MOST_ENTRIES, 0),
+        'more': max(len(entries) - MOST_ENTRIES, 0) + max(len(names) - MOST_SCANNED, 0),
     }
 
 
-def _entries(roots: MediaRoots, path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _names(path: Path) -> list[str]:
+    """Return the names in a folder that may be shown, MOST_SCANNED and one more at most."""
+    names = []
     with os.scandir(path) as scan:
-        for number, entry in enumerate(scan):
-            if number >= MOST_SCANNED:
-                return
-            if entry.name.startswith('.'):
-                continue
-            try:
-                status = entry.stat()
-                target = Path(os.path.realpath(entry.path)) if entry.is_symlink() else None
-            except OSError:
-                continue
-            if target is not None and not roots.contain(target):
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                kind = 'folder'
-            elif stat.S_ISREG(status.st_mode) and kind_of(entry.name) in wanted:
-                kind = kind_of(entry.name)
-            else:
-                continue
-            size = status.st_size if kind != 'folder' else 0
-            yield {'name': entry.name, 'path': entry.path, 'kind': kind, 'size': size, 'modified': status.st_mtime}
+        for entry in scan:
+            if not entry.name.startswith('.') and _is_text(entry.name):
+                names.append(entry.name)
+            if len(names) > MOST_SCANNED:
+                break
+    return names
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name has no surrogates, which stand for bytes that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entry(roots: MediaRoots, path: Path, wanted: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return a folder, or a file of a wanted kind, or None."""
+    try:
+        status = path.stat()
+        if path.is_symlink() and not roots.contain(Path(os.path.realpath(path))):
+            return None
+    except OSError:
+        return None
+    kind = 'folder' if stat.S_ISDIR(status.st_mode) else kind_of(path.name)
+    if kind != 'folder' and not (stat.S_ISREG(status.st_mode) and kind in wanted):
+        return None
+    size = status.st_size if kind != 'folder' else 0
+    return {'name': path.name, 'path': str(path), 'kind': kind, 'size': size, 'modified': status.st_mtime}

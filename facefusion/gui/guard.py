@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
@@ -51,7 +52,9 @@ class Access:
         """
         if not self.is_local:
             return bool(host)
-        return host in {f'{name}:{self.port}' for name in _LOOPBACK_NAMES}
+        # Browsers leave out the port of their scheme.
+        name = host.lower() if self.port != 80 or ':' in host.rpartition(']')[2] else f'{host.lower()}:80'
+        return name in {f'{known}:{self.port}' for known in (*_LOOPBACK_NAMES, self.host)}
 
     def accepts_token(self, headers: Headers) -> bool:
         """Whether the request has the token, in its cookie or as ``Authorization: Bearer TOKEN``."""
@@ -85,7 +88,10 @@ class Access:
 
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on is reachable from this machine only."""
-    return host in ('localhost', '::1') or host.startswith('127.')
+    try:
+        return host == 'localhost' or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Guard:

@@ -23,9 +23,16 @@ class MediaRoots:
     def resolve(self, path: str) -> Path:
         """Return an absolute path without links and ``..``; the file need not exist.
 
-        Raises OutsideRoots path-outside-roots if the path, or the target of a link in it, is outside all roots.
+        Raises OutsideRoots path-outside-roots if the path, or the target of a link in it, is outside all roots, and
+        UsageError path-not-absolute, path-invalid.
         """
-        if not Path(path).is_absolute() or '\0' in path:
+        try:
+            is_invalid = b'\0' in os.fsencode(path)
+        except UnicodeEncodeError:
+            is_invalid = True
+        if is_invalid:
+            raise UsageError('path-invalid', f'{path!r} cannot be a path on this system', hint='choose the file again')
+        if not Path(path).is_absolute():
             raise UsageError('path-not-absolute', f'{path!r} is not an absolute path', hint='send the complete path')
         resolved = Path(os.path.realpath(path))
         if not self.contain(resolved):

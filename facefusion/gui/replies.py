@@ -84,9 +84,14 @@ async def read_json(request: Request) -> dict[str, Any]:
         if len(body) > MOST_BODY_BYTES:
             raise UsageError('request-too-large', f'the request is longer than {MOST_BODY_BYTES} bytes')
     try:
-        content = json.loads(body or b'{}')
-    except ValueError as error:
+        content = json.loads(body or b'{}', parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise UsageError('request-not-json', 'the request is not JSON', cause=str(error)) from None
     if not isinstance(content, dict):
         raise UsageError('request-not-json', 'the request is not a JSON object')
     return content
+
+
+def _no_number(name: str) -> float:
+    """Raise ValueError for NaN and Infinity, which JSON does not have."""
+    raise ValueError(f'{name} is not a JSON number')

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import secrets
 import signal
 import socket
@@ -12,7 +15,10 @@ from typing import NamedTuple
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
@@ -20,11 +26,14 @@ from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext
 from facefusion.gui.guard import Access, Guard, is_loopback
 from facefusion.gui.options import GuiOptions
+from facefusion.gui.replies import json_reply
 from facefusion.gui.route_table import GROUPS
 
 API = '/api/v1'
 STATIC = Path(__file__).parent / 'static'
 _GRACE_SECONDS = 2
+# A token is sent in headers and cookies.
+_TOKEN = re.compile(r'[!#-+\--:<-\[\]-~]+')
 
 
 class Listening(NamedTuple):
@@ -35,7 +44,10 @@ class Listening(NamedTuple):
 
 
 def listen(options: GuiOptions) -> Listening:
-    """Bind the address of the options. Raises UsageError port-taken, host-unusable or token-required."""
+    """Bind the address of the options.
+
+    Raises UsageError port-taken, port-forbidden, host-unusable, token-required or token-characters.
+    """
     if not is_loopback(options.host) and not options.token:
         raise UsageError(
             'token-required',
@@ -43,22 +55,37 @@ def listen(options: GuiOptions) -> Listening:
             cause='other machines can connect to this address',
             hint='set a long secret with FACEFUSION_TOKEN or --token, or use --host 127.0.0.1',
         )
+    if options.token and not _TOKEN.fullmatch(options.token):
+        raise UsageError(
+            'token-characters',
+            'the token cannot be sent to a server',
+            cause='it contains spaces, control characters or letters other than those of ASCII',
+            hint='use letters and digits, such as the output of `openssl rand -hex 16`',
+        )
     family = socket.AF_INET6 if ':' in options.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name != 'nt':
+        # On Windows this option would share the port with another program.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((options.host, options.port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
-        where = f'{options.host} port {options.port}'
-        if isinstance(error, socket.gaierror) or error.errno in (99, 49):
-            hint = 'use an address of this machine, such as 127.0.0.1'
-            raise UsageError('host-unusable', f'cannot listen on {where}', cause=str(error), hint=hint) from None
-        hint = 'stop the other program, or use --port 0 for a free port'
-        raise UsageError(
-            'port-taken', f'cannot listen on {where}', cause=error.strerror or str(error), hint=hint
-        ) from None
+        raise _unusable(options, error) from None
     return Listening(bound, Access(options.host, bound.getsockname()[1], options.token or secrets.token_urlsafe(24)))
+
+
+def _unusable(options: GuiOptions, error: OSError | UnicodeError) -> UsageError:
+    message, cause = f'cannot listen on {options.host} port {options.port}', str(error)
+    if isinstance(error, UnicodeError | socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        hint = 'use an address of this machine, such as 127.0.0.1'
+        return UsageError('host-unusable', message, cause=cause, hint=hint)
+    cause = error.strerror or cause
+    if error.errno == errno.EACCES:
+        hint = 'use a port above 1023, such as --port 7860, or --port 0 for a free one'
+        return UsageError('port-forbidden', message, cause=cause, hint=hint)
+    hint = 'stop the other program, or use --port 0 for a free port'
+    return UsageError('port-taken', message, cause=cause, hint=hint)
 
 
 def create_app(context: GuiContext, access: Access) -> Guard:
@@ -75,7 +102,18 @@ def create_app(context: GuiContext, access: Access) -> Guard:
 
     routes: list[BaseRoute] = [Mount(API, routes=[route for group in groups for route in group.routes])]
     routes.append(Mount('/', GZipMiddleware(StaticFiles(directory=STATIC, html=True))))
-    return Guard(Starlette(routes=routes, lifespan=lifespan), access)
+    return Guard(Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_route}), access)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """Reply the record of an address or a method that no route has."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    path = request.scope['path']
+    if status == 405:
+        failure = UsageError('method-unknown', f'{path} does not take the method {request.method}')
+    else:
+        failure = UsageError('not-found', f'there is no {path}', hint='docs/http-api.md lists all routes')
+    return json_reply(failure.as_record(), status)
 
 
 def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None]] = ()) -> None:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import unicodedata
 from collections.abc import AsyncIterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from facefusion.errors import ResourceError, UsageError
+from facefusion.failures import is_disk_full
 from facefusion.gui.context import in_thread
 from facefusion.gui.file_listing import kind_of
 
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_UNSAFE = frozenset('/\\:*?"<>|')
 _LONGEST_NAME = 120
 PART = '.part'
 
 
 def safe_name(name: str) -> str:
     """Return a file name without folders, control characters and leading dots, at most 120 bytes long."""
-    plain = _UNSAFE.sub('_', unicodedata.normalize('NFC', name)).strip(' .')
+    composed = unicodedata.normalize('NFC', name)
+    # The categories C* are control characters, marks that reverse the direction of text, and surrogates.
+    plain = ''.join(
+        '_' if letter in _UNSAFE or unicodedata.category(letter)[0] == 'C' else letter for letter in composed
+    )
+    plain = plain.strip(' .')
     stem, extension = Path(plain).stem, Path(plain).suffix[:16]
     while len(os.fsencode(stem + extension)) > _LONGEST_NAME:
         stem = stem[:-1]
@@ -57,24 +63,32 @@ async def _write(part: Path, body: AsyncIterable[bytes], limit: int) -> int:
                     f'the upload is larger than {limit / 1e9:g} GB',
                     hint='put the file into a media root and open it by its path, or raise --upload-limit',
                 )
-            try:
-                await in_thread(lambda chunk=data: file.write(chunk))  # type: ignore[misc]
-            except OSError as error:
-                cause = error.strerror or str(error)
-                raise ResourceError(
-                    'disk-full', f'the upload cannot be written to {part.parent}', cause=cause
-                ) from None
+            await in_thread(partial(_append, file, data))
     return size
 
 
+def _append(file: BinaryIO, data: bytes) -> None:
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        hint = 'free space, or put the file into a media root and open it by its path'
+        cause = error.strerror or str(error)
+        raise ResourceError('disk-full', 'the upload does not fit on the disk', cause=cause, hint=hint) from None
+
+
 def _publish(part: Path, folder: Path, name: str) -> Path:
-    """Give the file a name that no other file has; a link fails if the name exists."""
+    """Give the file a name that no other file has."""
     stem, extension = Path(name).stem, Path(name).suffix
     for number in range(10_000):
         path = folder / (name if not number else f'{stem}-{number}{extension}')
         try:
-            os.link(part, path)
+            # The empty file reserves the name; not every file system has links, which would do the same in one step.
+            path.open('xb').close()
         except FileExistsError:
             continue
+        part.replace(path)
         return path
     raise UsageError('upload-name', f'{folder} has too many files named {name}', hint='rename the file')

@@ -50,6 +50,21 @@ def resolve_consent(text_or_path: str) -> str:
     return _from_argument(text_or_path.strip())
 
 
+def consent_file(text_or_path: str) -> Path | None:
+    """Return the file that ``resolve_consent`` reads for this argument, or None for a text.
+
+    Raises UsageError consent-unreadable for an unknown user's home.
+    """
+    if len(text_or_path) > MAXIMUM_TEXT or '\0' in text_or_path:
+        return None
+    path = _path(text_or_path)
+    try:
+        path.stat()
+    except OSError:
+        return path if _looks_like_path(text_or_path) else None
+    return path
+
+
 def _path(text: str) -> Path:
     """Return the file that the text may name. Raises UsageError consent-unreadable for an unknown user's home."""
     try:

@@ -53,4 +53,4 @@ def option_words(info: OptionInfo, value: Any) -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    return format(value, 'g') if isinstance(value, float) else str(value)
+    return format(value, 'g') if isinstance(value, float) and float(format(value, 'g')) == value else str(value)

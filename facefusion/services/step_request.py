@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -57,7 +58,13 @@ def _findings(args: Mapping[str, Any], known: Mapping[str, OptionInfo]) -> Itera
         if refused is not None:
             raise refused
         try:
+            if any('\0' in word for word in words):
+                raise ValueError('a text cannot contain the character NUL')
+            for word in words:
+                os.fsencode(word)
             checked_value(known[key], value)
+        except UnicodeEncodeError:
+            yield key, 'the text contains half of a character'
         except ValueError as error:
             yield key, str(error)
 

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from facefusion.errors import UsageError
 from facefusion.events import Message
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.draft import DraftStore
@@ -25,23 +26,24 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def save(request: Request) -> Response:
         body = await read_json(request)
-        args = body.get('args')
-        version, name = body.get('version'), str(body.get('name') or '')
-        kept = args if isinstance(args, dict) else {}
-        number = version if isinstance(version, int) else -1
-        return json_reply({'version': await in_thread(lambda: drafts.write(number, kept, name))})
+        args, version, name = body.get('args'), body.get('version'), body.get('name') or ''
+        if not isinstance(args, dict) or not isinstance(version, int) or not isinstance(name, str):
+            raise UsageError('request-argument', 'a draft has a version, which is a number, and args, an object')
+        return json_reply({'version': await in_thread(lambda: drafts.write(version, args, name))})
 
     async def command(request: Request) -> Response:
-        settings = context.step_settings((await read_json(request)).get('args'))
+        args = (await read_json(request)).get('args')
+        settings = await in_thread(lambda: context.step_settings(args))
         given = {key for key, layer in context.layers.items() if layer == 'flag'}
-        words = command_words(settings, context.settings, given)
+        words = [*command_words(settings, context.settings, given), *context.command_words]
         return json_reply({'words': words, 'line': command_line(words)})
 
     async def plan(request: Request) -> Response:
-        settings = context.step_settings((await read_json(request)).get('args'))
-        return json_reply(await in_thread(lambda: _planned(settings)))
+        args = (await read_json(request)).get('args')
+        return json_reply(await in_thread(lambda: _planned(args)))
 
-    def _planned(settings: Any) -> dict[str, Any]:
+    def _planned(args: Any) -> dict[str, Any]:
+        settings = context.step_settings(args)
         remarks: list[Message] = []
 
         def emit(event: Any) -> None:

@@ -54,7 +54,8 @@ def routes(context: GuiContext) -> RouteGroup:
         return FileResponse(
             path,
             media_type=kind or 'application/octet-stream',
-            filename=path.name,
+            # The target of a link may have a name that is no text.
+            filename=path.name.encode('utf-8', 'replace').decode(),
             content_disposition_type='inline' if kind and 'download' not in request.query_params else 'attachment',
             headers={'cache-control': 'private, no-cache'},
         )

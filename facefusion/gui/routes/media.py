@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,11 @@ from starlette.responses import Response
 
 from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
-from facefusion.gui.media_library import MediaLibrary
+from facefusion.gui.media_library import MediaLibrary, key_of
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_file
 from facefusion.services.frame_faces import FrameFaces
-
-_PICTURE_HEADERS = {'cache-control': 'private, max-age=60'}
 
 
 def routes(context: GuiContext) -> RouteGroup:
@@ -35,14 +33,20 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def frame(request: Request) -> Response:
         number, width = int(_number(request, 'number', 0)), int(_number(request, 'width', 0))
-        data = await in_thread(lambda: library.picture(path_of(request), number, width))
-        return Response(data, media_type='image/jpeg', headers=_PICTURE_HEADERS)
+        return await picture(request, lambda path: library.picture(path, number, width))
 
     async def crop(request: Request) -> Response:
         x, y, width, height = (_number(request, name, 0) for name in ('x', 'y', 'width', 'height'))
         number, side = int(_number(request, 'number', 0)), int(_number(request, 'side', 96))
-        data = await in_thread(lambda: library.crop(path_of(request), number, (x, y, width, height), side))
-        return Response(data, media_type='image/jpeg', headers=_PICTURE_HEADERS)
+        return await picture(request, lambda path: library.crop(path, number, (x, y, width, height), side))
+
+    async def picture(request: Request, draw: Callable[[Path], bytes]) -> Response:
+        key = key_of(await in_thread(lambda: path_of(request)))
+        # The query names the picture, and the tag the state of the file.
+        headers = {'etag': f'"{key.modified:x}-{key.size:x}"', 'cache-control': 'private, no-cache'}
+        if request.headers.get('if-none-match') == headers['etag']:
+            return Response(status_code=304, headers=headers)
+        return Response(await in_thread(lambda: draw(key.path)), media_type='image/jpeg', headers=headers)
 
     async def faces(request: Request) -> Response:
         body = await read_json(request)

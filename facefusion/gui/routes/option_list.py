@@ -13,6 +13,7 @@ from facefusion.gui.option_records import option_records, processor_records, sec
 from facefusion.gui.replies import json_reply
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.options import describe
+from facefusion.pipeline.options import WorkOptions
 from facefusion.steps.arguments import STEP_GROUPS
 from facefusion.version import VERSION
 
@@ -40,6 +41,7 @@ def routes(context: GuiContext) -> RouteGroup:
                     'home': str(place.home),
                     'jobs': str(place.jobs_path().absolute()),
                     'models': str(place.weights_path().absolute()),
+                    'temp': place.settings[WorkOptions].temp_path or str(place.jobs_path().absolute()),
                     'media_roots': [str(folder) for folder in context.roots.folders],
                 },
                 'versions': {'facefusion': VERSION, 'python': platform.python_version(), **_library_versions()},

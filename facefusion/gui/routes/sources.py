@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import UsageError
+from facefusion.errors import MediaError, UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import FileKey, key_of
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_file
-from facefusion.services.source_fitness import SourceJudge
+from facefusion.services.source_fitness import SourceFitness, SourceJudge
 
 _MOST_PATHS = 64
 _MOST_KEPT = 256
@@ -28,18 +28,21 @@ def routes(context: GuiContext) -> RouteGroup:
     judges: list[SourceJudge] = []
 
     def judge_all(paths: list[str]) -> list[dict[str, Any]]:
-        keys = [key_of(readable_file(context.roots, path)) for path in paths]
         with lock:
-            found = []
-            for key in keys:
-                if key not in known:
-                    if not judges:
-                        judges.append(SourceJudge(context.workplace, context.settings))
-                    known[key] = judges[0].judge(key.path)._asdict()
-                    while len(known) > _MOST_KEPT:
-                        known.popitem(last=False)
-                found.append(known[key])
-            return found
+            return [{**judge_file(path), 'path': path} for path in paths]
+
+    def judge_file(path: str) -> dict[str, Any]:
+        try:
+            key = key_of(readable_file(context.roots, path))
+        except MediaError as error:
+            return SourceFitness(path, 'other', 0, [error.message], False)._asdict()
+        if key not in known:
+            if not judges:
+                judges.append(SourceJudge(context.workplace, context.settings))
+            known[key] = judges[0].judge(key.path)._asdict()
+            while len(known) > _MOST_KEPT:
+                known.popitem(last=False)
+        return known[key]
 
     async def judge(request: Request) -> Response:
         paths = (await read_json(request)).get('paths')
