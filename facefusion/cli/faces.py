@@ -28,7 +28,6 @@ from facefusion.media.options import TrimOptions
 from facefusion.models.options import ModelOptions
 from facefusion.pipeline.options import WorkOptions
 from facefusion.safety.options import PolicyOptions
-from facefusion.services.face_survey import survey_settings, survey_tools
 from facefusion.services.options import ConsoleOptions
 from facefusion.stopping import StopFlag
 
@@ -91,6 +90,7 @@ def run(invocation: Invocation) -> int:
         from facefusion.pipeline.crew import worker_count
         from facefusion.pipeline.people_files import prepare_folder, write_survey
         from facefusion.pipeline.people_survey import fitting_workers, survey_people
+        from facefusion.services.people import survey_settings, survey_tools
         from facefusion.steps.step_run import memory_limit
 
         arguments = invocation.arguments

@@ -16,6 +16,7 @@ from facefusion.gui.broadcast import Broadcast
 from facefusion.gui.job_board import JobBoard
 from facefusion.gui.media_library import MediaLibrary
 from facefusion.gui.media_roots import MediaRoots
+from facefusion.gui.survey_desk import SurveyDesk
 from facefusion.gui.worker_child import WorkerChild
 from facefusion.jobs.store import JobStore
 from facefusion.options import describe
@@ -38,13 +39,16 @@ class SharedParts:
     broadcast: Broadcast
     workers: WorkerChild
     library: MediaLibrary
+    surveys: SurveyDesk
 
     @classmethod
     def of(cls, context: GuiContext) -> SharedParts:
         """Return the parts for a context. Raises UsageError jobs-path."""
         store, log = context.workplace.job_store(), context.state_path / 'worker.log'
         workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
-        return cls(store, JobBoard(store), Broadcast(), workers, MediaLibrary())
+        broadcast = Broadcast()
+        surveys = SurveyDesk(context.workplace, broadcast)
+        return cls(store, JobBoard(store), broadcast, workers, MediaLibrary(), surveys)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def hash_inputs(plan: Plan, models: Mapping[str, str], flag: StopFlag) -> InputD
     Raises MediaError media-missing, media-changed, InputError source-unreadable, Interrupted.
     """
     target = target_sha256(plan.target, flag)
-    return InputDigests(target, tuple(_source_sha256(path, flag) for path in plan.sources), models)
+    return InputDigests(target, tuple(source_sha256(path, flag) for path in plan.sources), models)
 
 
 def fingerprint_run(
@@ -123,8 +123,8 @@ def fingerprint_run(
         'analysis': analysis,
         'sources': list(inputs.sources),
         'mark': mark,
-        'font': _source_sha256(Path(font)) if font is not None else None,
-        'reference': _source_sha256(Path(reference)) if reference is not None else None,
+        'font': source_sha256(Path(font)) if font is not None else None,
+        'reference': source_sha256(Path(reference)) if reference is not None else None,
         'processors': [processor.name for processor in plan.processors],
         # A measured size may differ in each run; the stored plan keeps it.
         'batch': settings[ExecutionOptions].execution_batch_size if ExecutionOptions in settings else None,
@@ -295,7 +295,8 @@ def _sha256(array: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _source_sha256(path: Path, flag: StopFlag | None = None) -> str:
+def source_sha256(path: Path, flag: StopFlag | None = None) -> str:
+    """Return the SHA-256 of a source. Raises InputError source-unreadable, Interrupted."""
     try:
         return file_sha256(path, flag)
     except OSError as error:

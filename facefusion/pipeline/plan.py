@@ -232,13 +232,13 @@ def make_plan(
     target_path, output_path = required_paths(paths)
     target, output = probe(Path(target_path), flag), Path(output_path)
     sources = tuple(Path(path) for path in paths.source_paths)
-    chain = _planned(settings)
+    chain = planned_processors(settings)
     if not chain:
         raise UsageError('processors-missing', 'the processor is missing', hint='add --processors NAME')
     needed = joined(processor.requirements for processor in chain)
     if needed.faces or needed.source_faces:
         check_detector_size(settings[FaceDetectorOptions])
-    users = _source_users(chain)
+    users = source_users(chain)
     cast = find_cast(settings, sources, users)
     # Only files of the plan are screened, hashed and named in the credentials.
     sources = sources if cast.people is None else cast.files
@@ -249,10 +249,10 @@ def make_plan(
         check_selection(settings, target, cast)
         selecting = selection_measurements(settings, target)
     _check_output(settings, output, target, sources, family)
-    processed, working = _processed_size(settings, target)
+    processed, working = processed_size(settings, target)
     has_alpha = any(processor.writes_alpha for processor in chain)
     size = MediaSize(target, options, output.suffix.lower(), processed, has_alpha, working)
-    models = _models(settings, cast, chain, {*needed.measurements, *selecting}, voters)
+    models = needed_models(settings, cast, chain, {*needed.measurements, *selecting}, voters)
     others = {
         'voice extraction': extraction_memory(settings[VoiceExtractorOptions]) if sounds else 0,
         'further source faces': SOURCE_BYTES * max(len(cast.images) - 1, 0),
@@ -296,7 +296,8 @@ def make_plan(
     )
 
 
-def _source_users(chain: tuple[PlannedProcessor, ...]) -> SourceUsers:
+def source_users(chain: tuple[PlannedProcessor, ...]) -> SourceUsers:
+    """Return the names of the processors that use sources."""
     faces = [each.name for each in chain if each.requirements.source_faces]
     audio = [each.name for each in chain if each.requirements.source_audio]
     return SourceUsers(', '.join(faces), ', '.join(audio))
@@ -334,7 +335,7 @@ def _check_transparency(settings: Settings, output: Path, family: str) -> None:
             check_alpha(settings[OutputOptions].output_video_encoder, output.suffix.lower(), each.opaque_hint)
 
 
-def _processed_size(settings: Settings, target: MediaInfo) -> tuple[tuple[int, int], int]:
+def processed_size(settings: Settings, target: MediaInfo) -> tuple[tuple[int, int], int]:
     """Return the size of the processed frames, and the memory that the processors need for a frame."""
     size, working = (target.width, target.height), 0
     for registration in registrations(settings[ProcessorsOptions].processors):
@@ -343,7 +344,8 @@ def _processed_size(settings: Settings, target: MediaInfo) -> tuple[tuple[int, i
     return size, working
 
 
-def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
+def planned_processors(settings: Settings) -> tuple[PlannedProcessor, ...]:
+    """Return the processors of the settings in their order."""
     return tuple(
         PlannedProcessor(
             name=each.name,
@@ -356,13 +358,14 @@ def _planned(settings: Settings) -> tuple[PlannedProcessor, ...]:
     )
 
 
-def _models(
+def needed_models(
     settings: Settings,
     cast: Cast,
     chain: tuple[PlannedProcessor, ...],
     measured: Collection[str],
     voters: Voters,
 ) -> tuple[str, ...]:
+    """Return the catalogue ids of all networks of a chain, the content gate and the measurements ``measured``."""
     needed, models = joined(processor.requirements for processor in chain), list[str]()
     if needed.faces or needed.source_faces:
         models += detector_models(settings[FaceDetectorOptions])

@@ -64,7 +64,7 @@ def prepare_run(
     voices = extract_voices(context, work) if work is not None else ()
     faces = prepare_faces(context)
     with context.profile.span('content gate'):
-        _check_sources(context, screening, faces.analyser)
+        check_sources(context, screening, faces.analyser)
     run = PreparedRun(
         context=context,
         work=work,
@@ -81,7 +81,7 @@ def prepare_run(
     return run
 
 
-def _check_sources(context: RunContext, screening: ContentScreening, analyser: FaceFinder) -> None:
+def check_sources(context: RunContext, screening: ContentScreening, analyser: FaceFinder) -> None:
     """Raise ContentRefused for a refused source; a source that passed in an earlier step is not checked again."""
     sources = context.plan.sources
 

@@ -1,195 +1,162 @@
-"""A preview of one frame: the frame becomes an image, and a step processes it like any other image.
-
-So a preview passes the content gate, the age rule and the rules of consent, and has label, mark and credentials. It
-differs from the frame of a run as an image differs from a frame of a video: nothing is smoothed over time, and people
-are found in this frame only.
-"""
+"""Previews of single frames, and the faces of a frame, for the page; one thread works at a time."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import threading
+import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from facefusion.errors import ResourceError, UsageError
-from facefusion.events import Event, Message
-from facefusion.faces.options import FaceSelectorOptions, ReferenceFaceOptions
-from facefusion.media.kinds import AUDIO_EXTENSIONS
-from facefusion.media.options import OutputOptions, TrimOptions
+from facefusion.engines.process_settings import tune_process
+from facefusion.errors import ResourceError
+from facefusion.events import silent
+from facefusion.faces.options import FaceRecognizerOptions, FaceSelectorOptions, ReferenceFaceOptions
+from facefusion.inference.options import ExecutionOptions
+from facefusion.options import describe
 from facefusion.pipeline.options import PathOptions
-from facefusion.processors.registry import ProcessorsOptions, registrations
+from facefusion.processors.registry import ProcessorsOptions
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
 from facefusion.stopping import StopFlag
 
 if TYPE_CHECKING:
-    from facefusion.media.frame import Frame
+    from facefusion.faces.people import Person
+    from facefusion.steps.still_run import FoundFaces, FrameLibrary, Still, StillFile, StillRenderer
 
 _MOST_RESULTS = 32
-_MOST_FRAMES = 4
+_QUALITY = 88
+_SMALLEST_WIDTH, LARGEST_WIDTH = 16, 3840
+# A processor that needs the faces of the target, and no sources.
+_FINDS_FACES = ('face_debugger',)
+
+FindPeople = Callable[[Path, str], 'Sequence[Person] | None']
 
 
 class PreviewResult(NamedTuple):
-    """A processed frame as an image file, its content type, whether anything was changed, and remarks."""
+    """A processed frame as JPEG, whether anything was changed, remarks, and the seconds of each stage."""
 
     data: bytes
-    content_type: str
     is_changed: bool
     remarks: tuple[str, ...]
+    seconds: dict[str, float]
 
 
 class Previewer:
-    """Processes single frames, one at a time; models and sources stay prepared between previews.
+    """Processes single frames; models and sources stay prepared between previews until ``free``.
 
-    Of several waiting requests only the latest is worked on. ``close`` removes the files; ``release`` frees the memory.
+    ``people_of`` is that of ``StillRenderer``. While ``is_busy`` is true, a job runs on this machine, and previews use
+    one thread.
     """
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        library: FrameLibrary,
+        people_of: FindPeople,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._workplace = workplace
-        self._folder: Path | None = None
+        self._library = library
+        self._people_of = people_of
+        self._is_busy = is_busy
         self._results: OrderedDict[Any, PreviewResult] = OrderedDict()
-        self._frames: OrderedDict[Any, Path] = OrderedDict()
-        self._kept: Any = None
-        self._working = threading.Lock()
-        self._asked = 0
-        self._counting = threading.Lock()
+        self._made: StillRenderer | None = None
 
-    def preview(self, settings: Settings, frame: FrameOfFile, find: Callable[[], Frame]) -> PreviewResult | None:
-        """Return a frame of the target as a run with these settings would change it; None if a newer request waits.
+    def preview(self, settings: Settings, file: StillFile, width: int, flag: StopFlag) -> PreviewResult:
+        """Return a frame as a run with these settings would change it, not wider than ``width`` pixels (0: any).
 
-        ``find`` returns the frame itself. Raises the errors of a run, such as ContentRefused.
+        The latest results are kept under all values that decide them. Raises the errors of ``StillRenderer.render``.
         """
-        with self._counting:
-            self._asked += 1
-            number = self._asked
-        values = tuple(sorted((name, repr(value)) for name, value in settings.as_record().items()))
-        key = frame, values, tuple(_stamp(path) for path in settings[PathOptions].source_paths)
-        with self._working:
-            found = self._results.get(key)
-            if found is not None:
-                self._results.move_to_end(key)
-                return found
-            if number != self._asked:
-                return None
-            result = self._render(settings, frame, find)
-            self._results[key] = result
-            while len(self._results) > _MOST_RESULTS:
-                self._results.popitem(last=False)
-            return result
+        width = max(_SMALLEST_WIDTH, min(width or LARGEST_WIDTH, LARGEST_WIDTH))
+        key = file, width, self._deciding(settings, file)
+        kept = self._results.pop(key, None)
+        found = kept or self._render(settings, file, width, flag)
+        self._results[key] = found
+        while len(self._results) > _MOST_RESULTS:
+            self._results.popitem(last=False)
+        return found._replace(seconds={'kept': 0.0}) if kept else found
 
-    def release(self) -> None:
-        """Free models, sources and results, unless a preview is being made."""
-        if self._working.acquire(blocking=False):
-            try:
-                if self._kept is not None:
-                    self._kept.free()
-                self._results.clear()
-            finally:
-                self._working.release()
+    def _deciding(self, settings: Settings, file: StillFile) -> Hashable:
+        """Return the frozen settings, the states of the files that they name, and the people of a face map."""
+        from facefusion.steps.arguments import STEP_GROUPS, freeze_models, with_mapped_sources
 
-    def close(self) -> None:
-        """Remove the files of the previews."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        settings = freeze_models(with_mapped_sources(settings), self._workplace.local_models(), silent)
+        named: list[str] = []
+        for group in STEP_GROUPS:
+            for info in describe(group):
+                value = getattr(settings[group], info.key) if info.kind == 'path' else None
+                named += value if isinstance(value, tuple) else [value] if value is not None else []
+        people: Sequence[Person] | None = None
+        if settings[ReferenceFaceOptions].face_map is not None:
+            people = self._people_of(file.path, settings[FaceRecognizerOptions].face_recognizer_model)
+        return (
+            json.dumps(settings.as_record(), sort_keys=True, default=str),
+            tuple(_stamp(path) for path in named),
+            tuple((person.number, person.tracks) for person in people or ()),
+        )
 
-    def _render(self, settings: Settings, frame: FrameOfFile, find: Callable[[], Frame]) -> PreviewResult:
-        from facefusion.engines.process_settings import tune_process
+    def faces(self, settings: Settings, file: StillFile) -> dict[str, Any]:
+        """Return the faces of a frame as plain JSON, each with its position in the order of the selector options.
 
-        tune_process()
-        from facefusion.steps.kept import Kept
-        from facefusion.steps.step_run import StepName, run_step
+        Raises the errors of ``StillRenderer.find_faces``.
+        """
+        from facefusion.faces.attributes import ATTRIBUTES, MODEL_ID
+        from facefusion.services.face_records import face_records
 
-        self._kept = self._kept or Kept()
-        self._folder = self._folder or Path(tempfile.mkdtemp(prefix='facefusion-preview-'))
-        settings, remarks = for_one_frame(settings)
-        picture = self._picture(frame, find)
-        if not settings[ProcessorsOptions].processors:
-            return PreviewResult(picture.read_bytes(), 'image/png', False, remarks)
-        output = self._folder / ('result.png' if _writes_alpha(settings) else 'result.jpg')
-        paths = replace(settings[PathOptions], target_path=str(picture), output_path=str(output))
-        settings = settings.replace(paths)
-        heard: list[str] = []
+        settings = settings.replace(replace(settings[ProcessorsOptions], processors=_FINDS_FACES))
+        settings = settings.replace(replace(settings[ReferenceFaceOptions], face_map=None))
+        if settings[FaceSelectorOptions].face_selector_gender != 'auto':
+            settings = settings.replace(replace(settings[PathOptions], source_paths=()))
+        environment = self._workplace.step_environment(silent, StopFlag())
+        store = environment.store
+        has_classifier = MODEL_ID in store.catalog and store.file_size(MODEL_ID) is not None
+        measured = (ATTRIBUTES.name,) if has_classifier else ()
+        found: FoundFaces = self._renderer().find_faces(self._considerate(settings), file, environment, measured)
+        return {'width': found.target.width, 'height': found.target.height, 'faces': face_records(found)}
 
-        def emit(event: Event) -> None:
-            if isinstance(event, Message) and event.level in ('warn', 'error'):
-                heard.append(event.text)
+    def free(self) -> None:
+        """Free models, sources and frames."""
+        if self._made is not None:
+            self._made.free()
 
-        flag = StopFlag()
-        environment = self._workplace.step_environment(emit, flag)._replace(kept=self._kept)
-        name = StepName('preview', f'{os.getpid()}')
+    def _considerate(self, settings: Settings) -> Settings:
+        """Return the settings with one thread while a job runs, which does not change the result."""
+        if not self._is_busy():
+            return settings
+        return settings.replace(replace(settings[ExecutionOptions], execution_thread_count=1))
+
+    def _renderer(self) -> StillRenderer:
+        if self._made is None:
+            tune_process()
+            from facefusion.steps.still_run import StillRenderer
+
+            self._made = StillRenderer(self._library, self._people_of)
+        return self._made
+
+    def _render(self, settings: Settings, file: StillFile, width: int, flag: StopFlag) -> PreviewResult:
+        renderer, environment = self._renderer(), self._workplace.step_environment(silent, flag)
+        settings = self._considerate(settings)
         try:
-            report = run_step(settings, environment, name, emit, flag)
+            still = renderer.render(settings, file, environment, flag)
         except ResourceError as error:
-            if error.reference != 'memory-short' or not self._kept.free():
+            if error.reference != 'memory-short':
                 raise
-            report = run_step(settings, environment, name, emit, flag)
-        finally:
-            self._kept.step_ended()
-        kind = 'image/png' if output.suffix == '.png' else 'image/jpeg'
-        texts = tuple(dict.fromkeys((*remarks, *heard)))
-        result = PreviewResult(output.read_bytes(), kind, bool(report.get('frames_changed', 1)), texts)
-        output.unlink(missing_ok=True)
-        return result
-
-    def _picture(self, frame: FrameOfFile, find: Callable[[], Frame]) -> Path:
-        """Return the frame as a file without loss; a few stay on disk."""
-        import cv2
-        import numpy as np
-
-        found = self._frames.get(frame)
-        if found is not None:
-            self._frames.move_to_end(frame)
-            return found
-        assert self._folder is not None
-        pixels = find().whole()
-        if pixels.dtype == np.uint16:
-            pixels = (pixels >> 8).astype(np.uint8)
-        path = self._folder / f'frame-{self._asked}.png'
-        _, data = cv2.imencode('.png', np.ascontiguousarray(pixels), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        path.write_bytes(data.tobytes())
-        self._frames[frame] = path
-        while len(self._frames) > _MOST_FRAMES:
-            self._frames.popitem(last=False)[1].unlink(missing_ok=True)
-        return path
+            renderer.free()
+            still = renderer.render(settings, file, environment, flag)
+        return PreviewResult(_jpeg(still, width), still.is_changed, still.remarks, still.seconds)
 
 
-class FrameOfFile(NamedTuple):
-    """A frame of a file in one state: path, size, time of the last change, and the number of the frame."""
+def _jpeg(still: Still, width: int) -> bytes:
+    import cv2
 
-    path: Path
-    size: int
-    modified: int
-    number: int
-
-
-def for_one_frame(settings: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """Return the settings for a single frame, and remarks on the parts that one frame cannot show.
-
-    Raises UsageError preview-no-target without a target.
-    """
-    paths, remarks = settings[PathOptions], []
-    if paths.target_path is None:
-        raise UsageError('preview-no-target', 'a preview needs a target', hint='choose an image or a video')
-    chain = settings[ProcessorsOptions].processors
-    silent_ones = tuple(each.name for each in registrations(chain) if each.requirements(settings).source_audio)
-    if silent_ones:
-        remarks.append(f'{", ".join(silent_ones)}: only a run shows the effect of a voice')
-        chain = tuple(name for name in chain if name not in silent_ones)
-    images = tuple(path for path in paths.source_paths if Path(path).suffix.lower() not in AUDIO_EXTENSIONS)
-    reference = settings[ReferenceFaceOptions]
-    selector = settings[FaceSelectorOptions]
-    if reference.face_map is not None or selector.face_selector_mode == 'reference':
-        remarks.append('people are found in this frame only; a run finds them in the whole clip')
-    settings = settings.replace(replace(paths, source_paths=images))
-    settings = settings.replace(replace(settings[ProcessorsOptions], processors=chain))
-    settings = settings.replace(TrimOptions())
-    return settings.replace(replace(settings[OutputOptions], output_image_scale=1.0)), tuple(remarks)
+    pixels = still.pixels
+    if pixels.shape[1] > width:
+        height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    _, data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return data.tobytes()
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -198,8 +165,3 @@ def _stamp(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _writes_alpha(settings: Settings) -> bool:
-    chain = registrations(settings[ProcessorsOptions].processors)
-    return any(each.writes_alpha(settings) for each in chain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,15 +14,14 @@ from starlette.responses import Response
 from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import MediaLibrary, key_of
-from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.replies import json_reply
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_file
-from facefusion.services.frame_faces import FrameFaces
 
 
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of media files."""
-    library, finder, lock = context.shared.library, FrameFaces(context.workplace), threading.Lock()
+    library = context.shared.library
 
     def path_of(request: Request) -> Path:
         return readable_file(context.roots, request.query_params.get('path', ''))
@@ -48,35 +46,12 @@ def routes(context: GuiContext) -> RouteGroup:
             return Response(status_code=304, headers=headers)
         return Response(await in_thread(lambda: draw(key.path)), media_type='image/jpeg', headers=headers)
 
-    async def faces(request: Request) -> Response:
-        body = await read_json(request)
-        settings, number = context.step_settings(body.get('args')), body.get('number') or 0
-        path = await in_thread(lambda: readable_file(context.roots, str(body.get('path') or '')))
-        if not isinstance(number, int):
-            raise UsageError('request-argument', 'number is not a whole number')
-
-        def find() -> dict[str, Any]:
-            frame = library.frame(path, number)
-            with lock:
-                found = finder.faces(frame, settings)
-            return {'width': frame.width, 'height': frame.height, 'faces': found}
-
-        return json_reply(await in_thread(find))
-
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
         library.close()
 
-    return RouteGroup(
-        [
-            route('/media', describe),
-            route('/media/frame', frame),
-            route('/media/crop', crop),
-            route('/media/faces', faces, 'POST'),
-        ],
-        lifespan,
-    )
+    return RouteGroup([route('/media', describe), route('/media/frame', frame), route('/media/crop', crop)], lifespan)
 
 
 def _facts(library: MediaLibrary, path: Path) -> dict[str, Any]:

@@ -1,68 +1,60 @@
-"""``/people``: find the people of a target in the background."""
+"""``/people``: surveys of the people of a target, and a picture of each person."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
-from facefusion.errors import InputError, UsageError
+from facefusion.errors import UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_file
-from facefusion.gui.surveys import Surveys
 from facefusion.pipeline.options import PathOptions
+
+_SIDE = 192
 
 
 def routes(context: GuiContext) -> RouteGroup:
-    """Return the routes of people."""
-    surveys = Surveys(context.workplace, context.state_path / 'surveys', context.shared.broadcast)
+    """Return the routes of surveys."""
+    desk = context.shared.surveys
 
     async def start(request: Request) -> Response:
         settings = context.step_settings((await read_json(request)).get('args'))
         target = settings[PathOptions].target_path
         if target is None:
-            raise UsageError('survey-no-target', 'there is no target', hint='choose an image or a video')
-        path = await in_thread(lambda: readable_file(context.roots, target))
-        return json_reply({'survey': surveys.start(settings, path)}, 202)
+            raise UsageError('people-no-target', 'a survey needs a target', hint='choose an image or a video')
+        survey_id = await in_thread(lambda: desk.start(settings, readable_file(context.roots, target)))
+        return json_reply({'survey': survey_id}, 202)
 
     async def show(request: Request) -> Response:
-        return json_reply(surveys.task(request.path_params['key']).as_record())
-
-    async def crop(request: Request) -> Response:
-        task = surveys.task(request.path_params['key'])
-        path: Path = task.folder / _crop_name(request.path_params['number'])
-        if task.record is None or not path.is_file():
-            raise InputError('not-found', 'there is no picture of this person')
-        return FileResponse(path, headers={'cache-control': 'private, max-age=3600'})
+        return json_reply(await in_thread(desk.task(request.path_params['survey_id']).as_record))
 
     async def stop(request: Request) -> Response:
-        surveys.stop(surveys.task(request.path_params['key']).key)
+        desk.stop(request.path_params['survey_id'])
         return Response(status_code=204)
+
+    async def crop(request: Request) -> Response:
+        survey_id, number = request.path_params['survey_id'], request.path_params['number']
+        side = request.query_params.get('side', '')
+        wanted = int(side) if side.isascii() and side.isdigit() else _SIDE
+        data = await in_thread(lambda: desk.crop(survey_id, number, wanted))
+        return Response(data, media_type='image/jpeg', headers={'cache-control': 'private, max-age=3600'})
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            surveys.stop()
+        yield
+        await in_thread(desk.close)
 
     return RouteGroup(
         [
             route('/people', start, 'POST'),
-            route('/people/{key}', show),
-            route('/people/{key}', stop, 'DELETE'),
-            route('/people/{key}/crops/{number:int}', crop),
+            route('/people/{survey_id}', show),
+            route('/people/{survey_id}', stop, 'DELETE'),
+            route('/people/{survey_id}/crops/{number:int}', crop),
         ],
         lifespan,
     )
-
-
-def _crop_name(number: int) -> str:
-    from facefusion.pipeline.people_files import crop_name
-
-    return crop_name(number)

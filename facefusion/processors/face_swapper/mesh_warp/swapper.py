@@ -81,13 +81,16 @@ def prepare_mesh_warp(tools: ProcessorTools) -> MeshSwapper:
 
 def _warp(group: int, meter: SkinMeter, tools: ProcessorTools) -> MeshWarp:
     """Return the renderer of the source identity of a group of images."""
-    masks = tools.settings[FaceMaskOptions]
+    masks, files, users = tools.settings[FaceMaskOptions], tools.cast.images[group], tools.cast.users_of_images(group)
+
+    def prepare(emit: Emit) -> SourceTexture:
+        return _source(group, meter, replace(tools, emit=emit))
 
     def make(emit: Emit) -> MeshWarp:
-        return MeshWarp(_source(group, meter, replace(tools, emit=emit)), meter, masks)
+        # The masks do not change the identity, which takes most of the time.
+        return MeshWarp(tools.kept.get('mesh_warp source', files, users, prepare, emit), meter, masks)
 
-    users = tools.cast.users_of_images(group)
-    return tools.kept.get('mesh_warp', tools.cast.images[group], (users, masks), make, tools.emit)
+    return tools.kept.get('mesh_warp', files, (users, masks), make, tools.emit)
 
 
 def _source(group: int, meter: SkinMeter, tools: ProcessorTools) -> SourceTexture:

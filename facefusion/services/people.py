@@ -1,13 +1,14 @@
-"""The settings and tools of a survey of the people of a target, for the command ``faces`` and the page."""
+"""Prepare the survey of people, for the command ``faces`` and for the page."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from facefusion.engines.threads import ThreadEngine
 from facefusion.errors import UsageError
 from facefusion.events import Emit, Message
+from facefusion.faces.attributes import MODEL_ID
 from facefusion.faces.options import (
     NO_RECOGNISER,
     PREFERENCES,
@@ -19,14 +20,19 @@ from facefusion.faces.options import (
     landmarker_models,
 )
 from facefusion.inference.options import ExecutionOptions
+from facefusion.inference.pool import open_sessions
+from facefusion.models.store import ModelStore
+from facefusion.pipeline.content_screening import prepare_screening
+from facefusion.pipeline.crew import worker_count
 from facefusion.pipeline.options import WorkOptions
+from facefusion.pipeline.people_survey import Survey, SurveyTools, fitting_workers, measured_with, survey_people
+from facefusion.pipeline.selection_requirements import check_detector_size
+from facefusion.safety.sample_cache import model_digests
+from facefusion.safety.voters import find_voters
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
+from facefusion.steps.step_run import RunFolders, memory_limit
 from facefusion.stopping import StopFlag
-
-if TYPE_CHECKING:
-    from facefusion.models.store import ModelStore
-    from facefusion.pipeline.people_survey import SurveyTools
 
 
 def survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Settings:
@@ -58,15 +64,6 @@ def survey_settings(workplace: Workplace, settings: Settings, emit: Emit) -> Set
 
 def survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: StopFlag) -> SurveyTools:
     """Fetch the models, and return the tools of the survey with the analysis cache of runs."""
-    from facefusion.inference.pool import open_sessions
-    from facefusion.pipeline.content_screening import prepare_screening
-    from facefusion.pipeline.crew import worker_count
-    from facefusion.pipeline.people_survey import SurveyTools, measured_with
-    from facefusion.pipeline.selection_requirements import check_detector_size
-    from facefusion.safety.sample_cache import model_digests
-    from facefusion.safety.voters import find_voters
-    from facefusion.steps.step_run import RunFolders
-
     check_detector_size(settings[FaceDetectorOptions])
     recogniser, work = settings[FaceRecognizerOptions].face_recognizer_model, settings[WorkOptions]
     store = workplace.model_store(emit, flag)
@@ -94,6 +91,14 @@ def survey_tools(workplace: Workplace, settings: Settings, emit: Emit, flag: Sto
 
 def _attributes(store: ModelStore) -> list[str]:
     """Return the classifier of gender and age, if its weights are on this machine; they are not fetched."""
-    from facefusion.faces.attributes import MODEL_ID
-
     return [MODEL_ID] if MODEL_ID in store.catalog and store.file_size(MODEL_ID) is not None else []
+
+
+def find_people_of(workplace: Workplace, settings: Settings, target: Path, emit: Emit, flag: StopFlag) -> Survey:
+    """Return the people of a target with the settings of a step.
+
+    Raises the errors of ``survey_settings`` and ``survey_people``.
+    """
+    settings = survey_settings(workplace, settings, emit)
+    workers = fitting_workers(target, worker_count(settings[ExecutionOptions]), memory_limit(settings), flag)
+    return survey_people(target, survey_tools(workplace, settings, emit, flag), ThreadEngine(workers))
