@@ -210,17 +210,20 @@ export class PictureView extends HTMLElement {
   /**
    * Show boxes over the faces; [] removes them.
    * @param {Face[]} faces with boxes in pixels of the frame
+   * @param {number | null} [reference] the position of the face that is the reference
    */
-  mark(faces) {
+  mark(faces, reference = null) {
     this.faces = faces;
     this.boxes?.replaceChildren(
       ...faces.map((face, number) => {
         const age = face.age ? `, age ${face.age.join(' to ')}` : '';
         const facts = `Face ${number + 1}, score ${face.score.toFixed(2)}${face.gender ? `, ${face.gender}` : ''}${age}`;
-        const act = face.is_selected && face.position !== null ? 'use it as the reference face' : `not selected: ${face.reason ?? 'by the options'}`;
+        const isReference = reference !== null && face.position === reference;
+        const reason = face.is_selected ? '' : ` (not selected: ${face.reason ?? 'by the options'})`;
+        const act = isReference ? 'this is the reference face' : `use it as the reference face${reason}`;
         const box = el(
           'button',
-          { type: 'button', class: `face-box ${face.is_selected ? 'selected' : ''}`, 'aria-label': `${facts}: ${act}`, title: `${facts}: ${act}`,
+          { type: 'button', class: `face-box ${face.is_selected || isReference ? 'selected' : ''}`, 'aria-label': `${facts}: ${act}`, title: `${facts}: ${act}`,
             'aria-disabled': String(face.position === null) },
           el('span', { text: String(number + 1) }),
         );
@@ -249,14 +252,21 @@ export class PictureView extends HTMLElement {
     const isSplit = this.mode === 'split' && hasPicture && this.hasAfter === true;
     this.bar.hidden = this.names.hidden = !isSplit;
     const upper = Math.max(0, top);
-    place(this.bar, x, upper, 28, Math.min(this.layout.stage.height, top + height) - upper);
+    const lower = Math.min(this.layout.stage.height, top + height);
+    place(this.bar, x, upper, 28, lower - upper);
     this.bar.setAttribute('aria-valuenow', String(Math.round(this.split ?? 50)));
     this.bar.setAttribute('aria-valuetext', `${Math.round(this.split ?? 50)} percent before`);
     place(this.names, from, Math.max(0, top), to - from, 0);
     this.stage.classList.toggle('zoomed', this.isZoomed);
     [...this.boxes.children].forEach((node, number) => {
       const box = this.faces?.[number]?.box;
-      if (box) place(/** @type {HTMLElement} */ (node), left + box[0] * scale, top + box[1] * scale, box[2] * scale, box[3] * scale);
+      if (!box) return;
+      // A face may reach over the edge; its box ends with the shown picture, so that its number stays visible.
+      const sides = [Math.max(from, left + box[0] * scale), Math.min(to, left + (box[0] + box[2]) * scale)];
+      const ends = [Math.max(upper, top + box[1] * scale), Math.min(lower, top + (box[1] + box[3]) * scale)];
+      const [x0 = 0, x1 = 0, y0 = 0, y1 = 0] = [...sides, ...ends];
+      /** @type {HTMLElement} */ (node).hidden = x1 - x0 < 4 || y1 - y0 < 4;
+      place(/** @type {HTMLElement} */ (node), x0, y0, x1 - x0, y1 - y0);
     });
     if (scale !== this.lastScale) {
       this.lastScale = scale;

@@ -241,6 +241,10 @@ class People extends HTMLElement {
     const map = parseFaceMap(draft.text('face_map'));
     map.set(person, files);
     const text = writeFaceMap(map);
+    // A step refuses a face map beside a reference face.
+    if (draft.get('face_selector_mode') === 'reference') {
+      draft.reset(['face_selector_mode', 'reference_face', 'reference_frame_number', 'reference_face_position']);
+    }
     if (text) draft.set({ face_map: text });
     else draft.reset(['face_map']);
   }

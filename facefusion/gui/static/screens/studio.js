@@ -43,7 +43,7 @@ class Studio extends HTMLElement {
   preview = new Preview({
     onBefore: (blob) => this.swap({ before: blob }),
     onAfter: (blob, isChanged) => this.finished(blob, isChanged),
-    onFaces: (faces) => this.picture.mark(this.showsFaces ? faces : []),
+    onFaces: (faces) => this.picture.mark(this.showsFaces ? faces : [], this.reference),
     onError: (error) => this.failed(error),
     onBusy: (isBusy) => this.wait(isBusy),
   });
@@ -253,9 +253,16 @@ class Studio extends HTMLElement {
     else this.picture.mark([]);
   }
 
+  /** The position of the reference face, if the shown frame has it. */
+  get reference() {
+    const draft = this.draft;
+    const isHere = draft?.get('face_selector_mode') === 'reference' && draft.get('reference_frame_number') === this.timeline.now;
+    return isHere && !draft.get('reference_face') ? Number(draft.get('reference_face_position')) : null;
+  }
+
   /** @param {import('../types.js').Face} face */
   refer(face) {
-    this.draft?.reset(['reference_face']);
+    this.draft?.reset(['reference_face', 'face_map']);
     this.draft?.set({ face_selector_mode: 'reference', reference_frame_number: this.timeline.now, reference_face_position: face.position ?? 0 });
     showNote(`Only this person is changed now: face ${(face.position ?? 0) + 1} of frame ${this.timeline.now}.`);
   }
