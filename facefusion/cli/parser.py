@@ -58,6 +58,12 @@ class Parser(argparse.ArgumentParser):
     def _get_positional_actions(self) -> list[argparse.Action]:
         return super()._get_positional_actions() if self._takes_positionals else []
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ['--']:
+            # The value of --option=--, which some versions of Python remove.
+            return self._get_value(action, '--')
+        return super()._get_values(action, arg_strings)
+
     def _check_job_id(self, positionals: Sequence[argparse.Action], namespace: Any, words: Sequence[str]) -> None:
         """Raise UsageError if there are too few words for a required JOB_ID, because argparse would leave it empty."""
         given = vars(namespace)

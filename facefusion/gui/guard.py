@@ -9,7 +9,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facefusion.errors import UsageError
@@ -74,7 +74,8 @@ class Access:
         """Reply to ``/login?token=TOKEN``: set the cookie and open the page."""
         (token, *_) = parse_qs(query).get('token', [''])
         if not self._is_token(token):
-            return _refused(401, 'token-wrong', 'the token is wrong', 'use the address that `facefusion gui` printed')
+            hint = 'use the address that `facefusion gui` printed'
+            return _refused(401, UsageError('token-wrong', 'the token is wrong', hint=hint))
         reply = RedirectResponse('/', 303)
         reply.set_cookie(self.cookie, self.token, httponly=True, samesite='strict', path='/')
         return reply
@@ -124,17 +125,23 @@ class Guard:
         host = headers.get('host', '')
         if not self._access.accepts_host(host):
             hint = 'open the address that `facefusion gui` printed'
-            return _refused(403, 'host-foreign', f'this server is not {host or "a nameless host"}', hint)
+            text = f'this server is not {host or "a nameless host"}'
+            return _refused(403, UsageError('host-foreign', text, hint=hint))
         origin = headers.get('origin')
         if origin not in (None, f'http://{host}', f'https://{host}'):
-            return _refused(403, 'origin-foreign', 'another website sent this request', 'use the page itself')
+            text = 'another website sent this request'
+            return _refused(403, UsageError('origin-foreign', text, hint='use the page itself'))
         if scope['path'] == LOGIN:
             return self._access.login(scope['query_string'].decode('latin-1'))
         if not self._access.accepts_token(headers):
             hint = 'open the address that `facefusion gui` printed, or send the header Authorization: Bearer TOKEN'
-            return _refused(401, 'token-missing', 'the request has no valid token', hint)
+            error = UsageError('token-missing', 'the request has no valid token', hint=hint)
+            if 'text/html' in headers.get('accept', ''):
+                # A person opened the address by hand.
+                return PlainTextResponse(f'{error.message}: {hint}\n', 401)
+            return _refused(401, error)
         return None
 
 
-def _refused(status: int, reference: str, message: str, hint: str) -> Response:
-    return json_reply(UsageError(reference, message, hint=hint).as_record(), status)
+def _refused(status: int, error: UsageError) -> Response:
+    return json_reply(error.as_record(), status)

@@ -10,10 +10,6 @@ from pathlib import Path
 from facefusion.errors import UsageError
 
 
-class OutsideRoots(UsageError):
-    """A path outside the media roots."""
-
-
 @dataclass(frozen=True, slots=True)
 class MediaRoots:
     """Resolved folders that contain every file that the page may read or write."""
@@ -23,8 +19,8 @@ class MediaRoots:
     def resolve(self, path: str) -> Path:
         """Return an absolute path without links and ``..``; the file need not exist.
 
-        Raises OutsideRoots path-outside-roots if the path, or the target of a link in it, is outside all roots, and
-        UsageError path-not-absolute, path-invalid.
+        Raises UsageError path-outside-roots if the path, or the target of a link in it, is outside all roots,
+        path-not-absolute, and path-invalid.
         """
         try:
             is_invalid = b'\0' in os.fsencode(path)
@@ -36,7 +32,7 @@ class MediaRoots:
             raise UsageError('path-not-absolute', f'{path!r} is not an absolute path', hint='send the complete path')
         resolved = Path(os.path.realpath(path))
         if not self.contain(resolved):
-            raise OutsideRoots(
+            raise UsageError(
                 'path-outside-roots',
                 f'the page may not use {path}',
                 cause='it is outside of ' + ', '.join(map(str, self.folders)),

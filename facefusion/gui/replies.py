@@ -22,13 +22,11 @@ from facefusion.errors import (
     UsageError,
 )
 from facefusion.failures import as_failure
-from facefusion.gui.media_roots import OutsideRoots
 
 Handler = Callable[[Request], Awaitable[Response]]
 MOST_BODY_BYTES = 1_000_000
-# The first matching class decides; JobError references that mean "unknown" are 404.
+# The first matching class decides, except for these references.
 _STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
-    (OutsideRoots, 403),
     (UsageError, 422),
     (ContentRefused, 422),
     (InputError, 422),
@@ -52,6 +50,8 @@ def status_of(error: FaceFusionError) -> int:
     """Return the HTTP status of an error."""
     if error.reference in _NOT_FOUND:
         return 404
+    if error.reference == 'path-outside-roots':
+        return 403
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 

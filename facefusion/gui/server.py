@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from facefusion.errors import UsageError
+from facefusion.errors import FaceFusionError, InputError, UsageError
 from facefusion.gui.context import GuiContext
 from facefusion.gui.guard import Access, Guard, is_loopback
 from facefusion.gui.options import GuiOptions
@@ -110,10 +110,10 @@ async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.scope['path']
     if status == 405:
-        failure = UsageError('method-unknown', f'{path} does not take the method {request.method}')
+        failed: FaceFusionError = UsageError('method-unknown', f'{path} does not take the method {request.method}')
     else:
-        failure = UsageError('not-found', f'there is no {path}', hint='docs/http-api.md lists all routes')
-    return json_reply(failure.as_record(), status)
+        failed = InputError('not-found', f'there is no {path}', hint='docs/http-api.md lists all routes')
+    return json_reply(failed.as_record(), status)
 
 
 def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None]] = ()) -> None:

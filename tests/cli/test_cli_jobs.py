@@ -299,7 +299,7 @@ def test_clips_are_read_before_a_job_is_claimed(jobs, program, tmp_path, monkeyp
         if len(seen) == 1:
             jobs('job-remove-step', 'j', '0')
 
-    monkeypatch.setattr('facefusion.cli.job_drafting._check_joins', look)
+    monkeypatch.setattr('facefusion.services.job_actions._check_joins', look)
     jobs('job-submit', 'j', code=1, says='[job-busy]')
     assert listed(jobs) == {'j': 'drafted'}
     jobs('job-add-step', 'j', '-t', tmp_path / 'in.mp4', '-o', tmp_path / 'out.mp4', *DRAW)

@@ -39,6 +39,12 @@ def test_a_request_without_the_token_is_refused(page, headers):
         assert reply.status == 401 and reply.json['reference'] == 'token-missing', target
 
 
+def test_a_person_without_the_token_reads_where_to_find_it(page):
+    reply = page.raw('GET', '/', headers={'accept': 'text/html,*/*;q=0.8'})
+    assert reply.status == 401 and reply.headers['content-type'].startswith('text/plain')
+    assert b'the address that `facefusion gui` printed' in reply.body
+
+
 def test_a_wrong_token_does_not_log_in(page):
     reply = page.raw('GET', '/login?token=wrong')
     assert reply.status == 401 and 'set-cookie' not in reply.headers

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from fakes.page_server import page_server
@@ -99,9 +101,24 @@ def test_the_token_of_the_user_is_used_and_a_random_one_differs_at_every_start(t
     assert len(tokens) == 2 and min(map(len, tokens)) >= 32
 
 
-def test_beyond_loopback_the_server_warns_about_encryption(tmp_path):
+def test_beyond_loopback_the_server_serves_a_proxy_and_warns_about_encryption(tmp_path):
     process = serving(tmp_path, 'gui', '--host', '0.0.0.0', '--token', 'secret')
-    assert process.stdout.readline().strip().endswith('token=secret')
+    address = urlsplit(process.stdout.readline().strip())
+    assert address.query == 'token=secret'
+    connection = http.client.HTTPConnection('127.0.0.1', address.port, timeout=20)
+    statuses = []
+    for origin, token in (('https://studio.example', 'secret'), ('https://evil.example', 'secret'), ('', 'wrong')):
+        headers = {
+            'host': 'studio.example',
+            'authorization': f'Bearer {token}',
+            **({'origin': origin} if origin else {}),
+        }
+        connection.request('GET', '/api/v1/version', headers=headers)
+        reply = connection.getresponse()
+        reply.read()
+        statuses.append(reply.status)
+    connection.close()
+    assert statuses == [200, 403, 401]
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 0 and 'TLS' in said

@@ -61,6 +61,26 @@ def test_processors_name_their_options_and_sources():
     assert found['lip_syncer']['takes_audio'] and 'lip_syncer_weight' in found['lip_syncer']['options']
 
 
+# Texts that a parser or a shell could take for something else.
+HOSTILE = (
+    '',
+    '-',
+    '--',
+    '-x',
+    '--max-faces',
+    '-1',
+    '@file',
+    '$HOME',
+    '`id`',
+    "it's",
+    '"',
+    'a=b',
+    '%PATH%',
+    'a\nb',
+    '~',
+)
+
+
 def values_of(info):
     """Return a strategy for the JSON values of an option that a flag can set."""
     if info.kind == 'flag':
@@ -77,7 +97,8 @@ def values_of(info):
         item = st.floats(info.minimum or 0, info.maximum or 1e9, allow_nan=False)
     else:
         letters = st.characters(exclude_categories=('Cs',), exclude_characters='\0')
-        item = st.text(letters, max_size=20).map(lambda text: f'/{text}' if info.kind == 'path' else text)
+        item = st.sampled_from(HOSTILE) | st.text(letters, max_size=20)
+        item = item.map(lambda text: f'/{text}') if info.kind == 'path' else item
     if not info.is_list:
         return item
     return st.lists(item, min_size=1, max_size=info.most_items or 5)
@@ -104,6 +125,13 @@ def test_the_words_of_a_step_parse_to_its_settings(args):
 
 @given(st.lists(st.text(st.characters(exclude_categories=('Cs',), exclude_characters='\0'), max_size=20), max_size=6))
 def test_a_shell_splits_the_line_into_the_words(words):
+    assert shlex.split(command_line(words)) == words
+
+
+@pytest.mark.parametrize('text', HOSTILE)
+def test_a_text_that_looks_like_a_flag_stays_a_text(text):
+    words = command_words(request_settings(BASE, {'disclosure_text': text}, STEP_GROUPS), BASE)
+    assert PARSER.parse_args(words[2:]).disclosure_text == text
     assert shlex.split(command_line(words)) == words
 
 

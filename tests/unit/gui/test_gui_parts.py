@@ -12,7 +12,7 @@ from facefusion.errors import JobError, UsageError
 from facefusion.gui import file_listing
 from facefusion.gui.draft import DraftStore
 from facefusion.gui.guard import Access, is_loopback
-from facefusion.gui.media_roots import MediaRoots, OutsideRoots, find_roots
+from facefusion.gui.media_roots import MediaRoots, find_roots
 from facefusion.gui.uploads import safe_name
 from facefusion.safety.consent import consent_file
 
@@ -109,7 +109,7 @@ def test_a_root_that_is_a_link_contains_the_files_of_its_target(tmp_path):
     real.mkdir(), sibling.mkdir(), link.symlink_to(real)
     roots = find_roots([str(link)])
     assert roots.resolve(str(link / 'new.png')) == real / 'new.png'
-    with pytest.raises(OutsideRoots):
+    with pytest.raises(UsageError, match='may not use'):
         roots.resolve(str(sibling / 'a.png'))
     for path in ('a.png', '\0', str(real) + '/\ud800'):
         with pytest.raises(UsageError):
