@@ -71,6 +71,7 @@ COMMANDS = {
     'job-create': Command(_DRAFTING, 'create a drafted job and print its id', spec='CREATE'),
     'job-submit': Command(_DRAFTING, 'put a drafted job into the queue', spec='SUBMIT'),
     'job-submit-all': Command(_DRAFTING, 'put all drafted jobs into the queue', spec='SUBMIT_ALL'),
+    'job-priority': Command(_DRAFTING, 'change the priority of a drafted or queued job', spec='PRIORITY'),
     'job-delete': Command(_DRAFTING, 'delete a job', spec='DELETE'),
     'job-delete-all': Command(_DRAFTING, 'delete all jobs', spec='DELETE_ALL'),
     'job-add-step': Command(_STEPS, 'add a step to a drafted job', spec='ADD'),

@@ -56,7 +56,7 @@ def run(invocation: Invocation) -> int:
     worker_words = (*jobs_words, *process_words)
     command_words = worker_words if layers['jobs_path'] == 'flag' else process_words
     context = GuiContext(invocation, roots, state_path, GROUPS, layers, worker_words, command_words)
-    serve(create_app(context, listening.access), listening, [announce])
+    serve(create_app(context, listening.access), listening, [announce], [context.shared.broadcast.close])
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from facefusion.cli.commands import Spec, no_arguments
@@ -13,17 +12,15 @@ from facefusion.cli.parser import add_job_id, given_flags, job_id_of
 from facefusion.errors import FaceFusionError, Interrupted, JobError, UsageError
 from facefusion.events import Emit, Message
 from facefusion.failures import as_job_failure
-from facefusion.jobs.adhoc_jobs import empty_record
-from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
-from facefusion.jobs.inputs import note_inputs
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
+from facefusion.jobs.queue_order import set_priority
 from facefusion.jobs.states import State
-from facefusion.jobs.steps import add_step
-from facefusion.jobs.store import JobStore, exists
+from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker_registry import has_worker
 from facefusion.models.options import ModelOptions
+from facefusion.options import describe, parse_item
 from facefusion.safety.options import PolicyOptions
-from facefusion.services.job_actions import delete_job, submit_job
+from facefusion.services.job_actions import create_job, delete_job, new_record, submit_job, with_step
 from facefusion.services.option_groups import STORE_GROUPS
 from facefusion.steps.arguments import STEP_GROUPS, freeze
 from facefusion.stopping import StopFlag
@@ -40,17 +37,7 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
 def _create(invocation: Invocation) -> int:
     """Create a drafted job and print its id; with step options on the command line it gets a first step."""
     settings, emit, store = invocation.settings, invocation.emit(), invocation.job_store()
-    named = job_id_of(invocation.arguments)
-    job_id = new_job_id('job') if named is None else check_job_id(named)
-    queue = settings[QueueOptions]
-    record = replace(
-        empty_record(),
-        id=job_id,
-        priority=queue.priority,
-        retries=queue.retries,
-        retry_delay=queue.retry_delay,
-        notify=settings[NotifyOptions].notify,
-    )
+    record = new_record(settings, job_id_of(invocation.arguments))
     given = given_flags(invocation.arguments, STEP_GROUPS)
     if given:
         if not {'target_path', 'output_path'} <= given.keys():
@@ -59,28 +46,50 @@ def _create(invocation: Invocation) -> int:
                 'a first step needs a target and an output',
                 hint='add -t/--target and -o/--output, or remove all step options and use job-add-step afterwards',
             )
-        args = freeze(settings, invocation.local_models(), emit).args
-        record = add_step(record, args, note_inputs(args))
+        record = with_step(record, freeze(settings, invocation.local_models(), emit).args)
     try:
-        if store.find(peer_job_id(job_id)) is not None:
-            raise exists(job_id)
-        store.create(record)
+        create_job(store, record)
     except JobError as error:
         if not (error.reference == 'job-exists' and invocation.arguments.if_missing):
             raise
-        emit(Message('info', 'jobs', f'the job {job_id} exists already'))
+        emit(Message('info', 'jobs', f'the job {record.id} exists already'))
     else:
-        emit(Message('info', 'jobs', f'job {job_id} drafted'))
-    print(job_id)
+        emit(Message('info', 'jobs', f'job {record.id} drafted'))
+    print(record.id)
     return 0
 
 
 def _submit(invocation: Invocation) -> int:
     """Put a drafted job into the queue."""
     store = invocation.job_store()
-    changes = given_flags(invocation.arguments, STORED_GROUPS)
-    submit_job(store, store.resolve_id(job_id_of(invocation.arguments) or ''), changes, invocation.emit())
+    _submit_one(invocation, store, store.resolve_id(job_id_of(invocation.arguments) or ''), invocation.emit())
     warn_without_worker(invocation, store, invocation.emit())
+    return 0
+
+
+def _submit_one(invocation: Invocation, store: JobStore, job_id: str, emit: Emit) -> None:
+    submit_job(store, job_id, emit, given_flags(invocation.arguments, STORED_GROUPS))
+
+
+def _configure_priority(parser: argparse.ArgumentParser) -> None:
+    add_job_id(parser)
+    parser.add_argument('job_priority', type=_priority, metavar='PRIORITY', help='jobs of a higher priority run first')
+
+
+def _priority(text: str) -> int:
+    info = next(info for info in describe(QueueOptions) if info.key == 'priority')
+    try:
+        return int(parse_item(info, text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _prioritise(invocation: Invocation) -> int:
+    """Change the priority of a drafted or queued job."""
+    store, priority = invocation.job_store(), invocation.arguments.job_priority
+    job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
+    set_priority(store, job_id, priority)
+    invocation.emit()(Message('info', 'jobs', f'job {job_id} has the priority {priority}'))
     return 0
 
 
@@ -95,8 +104,7 @@ def warn_without_worker(invocation: Invocation, store: JobStore, emit: Emit) -> 
 def _submit_all(invocation: Invocation) -> int:
     """Put every drafted job into the queue."""
     store, emit = invocation.job_store(), invocation.emit()
-    changes = given_flags(invocation.arguments, STORED_GROUPS)
-    code = for_all(invocation, store, ('drafted',), lambda job_id: submit_job(store, job_id, changes, emit))
+    code = for_all(invocation, store, ('drafted',), lambda job_id: _submit_one(invocation, store, job_id, emit))
     warn_without_worker(invocation, store, emit)
     return code
 
@@ -170,5 +178,6 @@ CREATE = Spec(
 )
 SUBMIT = Spec((*STORED_GROUPS, *STORE_GROUPS), add_job_id, _submit)
 SUBMIT_ALL = Spec((*STORED_GROUPS, HaltOptions, *STORE_GROUPS), no_arguments, _submit_all)
+PRIORITY = Spec(STORE_GROUPS, _configure_priority, _prioritise)
 DELETE = Spec(STORE_GROUPS, add_job_id, _delete)
 DELETE_ALL = Spec((HaltOptions, *STORE_GROUPS), no_arguments, _delete_all)

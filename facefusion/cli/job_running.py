@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from facefusion.cli.commands import Spec
@@ -58,7 +61,7 @@ def _retry(invocation: Invocation) -> int:
     with stop_on_signals(flag), reported(emit):
         job_id = store.resolve_id(job_id_of(invocation.arguments) or '')
         if invocation.arguments.queue:
-            requeue_job(store, job_id, invocation.arguments.from_scratch, emit)
+            requeue_job(store, job_id, emit, from_scratch=invocation.arguments.from_scratch)
             warn_without_worker(invocation, store, emit)
             return 0
         with invocation.worker(emit, flag) as worker:
@@ -74,7 +77,7 @@ def _retry_all(invocation: Invocation) -> int:
         if invocation.arguments.queue:
 
             def requeue(job_id: str) -> None:
-                requeue_job(store, job_id, invocation.arguments.from_scratch, emit)
+                requeue_job(store, job_id, emit, from_scratch=invocation.arguments.from_scratch)
 
             return for_all(invocation, store, ('failed',), requeue, flag)
         with invocation.worker(emit, flag) as worker:
@@ -95,6 +98,11 @@ def _configure_run_all(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='on the first SIGINT or SIGTERM finish the current job and exit; on the second one stop the job too',
     )
+    parser.add_argument(
+        '--until-eof',
+        action='store_true',
+        help='finish the current job and exit when stdin ends, which programs use that start a worker',
+    )
 
 
 def _count(text: str) -> int:
@@ -111,6 +119,8 @@ def _run_all(invocation: Invocation) -> int:
     gentle, flag = StopFlag(), StopFlag()
     first = gentle if arguments.stop_after_current else flag
     with stop_on_signals(first, flag), reported(emit):
+        if arguments.until_eof:
+            threading.Thread(target=_stop_at_eof, args=(gentle,), name='stdin', daemon=True).start()
         if arguments.watch:
             text = f'waiting for jobs in {invocation.jobs_path().absolute()}; SIGTERM ends this worker'
             emit(Message('info', 'jobs', text))
@@ -126,6 +136,14 @@ def _run_all(invocation: Invocation) -> int:
         if flag.is_set() and not arguments.watch and not tally.failed:
             raise Interrupted(cause=flag.reason, hint='the remaining jobs are in the queue: run the same command again')
         return 1 if tally.failed else 0
+
+
+def _stop_at_eof(flag: StopFlag) -> None:
+    """Set the flag when stdin ends: the program that started this worker has closed it, or has ended."""
+    with suppress(OSError, ValueError):
+        while sys.stdin is not None and sys.stdin.buffer.read(1024):
+            pass
+    flag.set('its standard input has ended')
 
 
 def _conclude(invocation: Invocation, outcome: Outcome, emit: Emit) -> int:

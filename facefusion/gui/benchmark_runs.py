@@ -4,92 +4,140 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from facefusion.errors import InputError, JobError
+from facefusion.gui.broadcast import Broadcast
 from facefusion.settings import program_path
 
 MOST_REPORTS = 20
 _NAME = re.compile(r'[0-9]{8}-[0-9]{6}\.json')
+_STAGE = 'benchmark'
+_IDLE: dict[str, Any] = {
+    'is_running': False,
+    'name': None,
+    'done': 0,
+    'total': None,
+    'rate': None,
+    'seconds_left': None,
+    'detail': '',
+    'error': None,
+}
 
 
 class BenchmarkRuns:
-    """Runs ``facefusion benchmark``; its JSON becomes a report in ``folder``. The latest MOST_REPORTS are kept."""
+    """Runs ``facefusion benchmark`` and keeps its report in ``folder``: the latest MOST_REPORTS.
 
-    def __init__(self, folder: Path, words: Sequence[str], environ: dict[str, str]) -> None:
-        self._folder, self._words, self._environ = folder, tuple(words), environ
-        self._process: subprocess.Popen[bytes] | None = None
-        self._name = ''
+    Each change of its progress is an event named 'benchmark' with the keys of ``state``.
+    """
+
+    def __init__(self, folder: Path, words: Sequence[str], environ: dict[str, str], broadcast: Broadcast) -> None:
+        self._folder, self._words, self._environ, self._broadcast = folder, tuple(words), environ, broadcast
+        self._process: subprocess.Popen[str] | None = None
+        self._state = _IDLE
         self._lock = threading.Lock()
 
     @property
-    def running(self) -> str | None:
-        """The name of the running benchmark, or None."""
-        return self._name if self._process is not None and self._process.poll() is None else None
+    def state(self) -> dict[str, Any]:
+        """Whether a benchmark is running, its name and progress in frames, and the error of the last one."""
+        return self._state
 
-    def start(self, words: Sequence[str]) -> str:
-        """Start a benchmark with these flags; return its name. Raises JobError benchmark-running."""
+    def start(self, words: Sequence[str]) -> dict[str, Any]:
+        """Start a benchmark with these flags; return the state. Raises JobError benchmark-running."""
         with self._lock:
-            if self.running is not None:
+            if self._state['is_running']:
                 raise JobError('benchmark-running', 'a benchmark is running', hint='wait for it, or stop it')
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._name = time.strftime('%Y%m%d-%H%M%S.json')
-            for path in sorted(self._folder.glob('*.json'))[: -(MOST_REPORTS - 1) or None]:
-                path.unlink(missing_ok=True)
-            command = [sys.executable, str(program_path() / 'facefusion.py'), 'benchmark', '--progress', 'none']
-            report, log = self._folder / self._name, self._folder / 'benchmark.log'
-            with report.open('wb') as out, log.open('wb') as messages:
+            command = [sys.executable, str(program_path() / 'facefusion.py'), 'benchmark', *self._words, *words]
+            with (self._folder / 'benchmark.log').open('wb') as messages:
                 self._process = subprocess.Popen(
-                    [*command, *self._words, *words],
+                    [*command, '--progress', 'json'],
                     env=self._environ,
                     stdin=subprocess.DEVNULL,
-                    stdout=out,
+                    stdout=subprocess.PIPE,
                     stderr=messages,
-                    start_new_session=True,
+                    encoding='utf-8',
+                    start_new_session=sys.platform != 'win32',
                 )
-            return self._name
+            self._change(**{**_IDLE, 'is_running': True, 'name': time.strftime('%Y%m%d-%H%M%S.json')})
+            # The thread ends with the process, which ``stop`` ends.
+            threading.Thread(target=self._follow, args=(self._process,), name='benchmark', daemon=True).start()
+            return self._state
 
     def stop(self) -> None:
-        """Stop the benchmark; the cases that it has measured remain."""
+        """Stop the benchmark; the cases that it has measured remain in its report."""
         with self._lock:
-            if self.running is not None and self._process is not None:
-                self._process.send_signal(signal.SIGTERM)
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
 
     def listed(self) -> list[dict[str, Any]]:
         """Return name, date and machine of the reports, the latest first."""
         found = []
-        for path in sorted(self._folder.glob('*.json'), reverse=True):
-            if path.name == self.running:
-                continue
-            try:
+        for path in self._paths():
+            with suppress(OSError, ValueError, KeyError, TypeError):
                 report = json.loads(path.read_bytes())
-                machine = report['machine']['cpu']
-                name = machine.get('name', '') if isinstance(machine, dict) else str(machine)
-                found.append({'name': path.name, 'date': report['date'], 'machine': name})
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+                found.append({'name': path.name, 'date': report['date'], 'machine': _machine(report['machine'])})
         return found
-
-    def problem(self) -> str:
-        """Return the last messages of a benchmark that ended without a report; '' if there is none."""
-        process = self._process
-        if process is None or process.poll() in (None, 0):
-            return ''
-        try:
-            return (self._folder / 'benchmark.log').read_text(encoding='utf-8', errors='replace')[-2000:]
-        except OSError:
-            return ''
 
     def path(self, name: str) -> Path:
         """Return the file of a report. Raises InputError not-found."""
         path = self._folder / name
         if not _NAME.fullmatch(name) or not path.is_file():
-            raise InputError('not-found', f'there is no report {name}')
+            raise InputError('not-found', f'there is no report {name}', hint='GET /api/v1/benchmark lists all reports')
         return path
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        """Publish the progress of a benchmark, and keep its report."""
+        error: dict[str, Any] | None = None
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                with suppress(ValueError, KeyError, TypeError):
+                    event = json.loads(line)
+                    if event['event'] == 'stage_progress' and event['stage'] == _STAGE:
+                        keys = ('done', 'total', 'rate', 'seconds_left', 'detail')
+                        self._change(**{key: event[key] for key in keys})
+                    elif event['event'] == 'benchmark':
+                        self._keep(event['report'])
+                    elif event['event'] == 'run_failed':
+                        error = event['error']
+        code = process.wait()
+        if code and error is None:
+            error = JobError('benchmark-failed', 'the benchmark has failed', cause=self._last_lines()).as_record()
+        self._change(is_running=False, error=error)
+
+    def _keep(self, report: dict[str, Any]) -> None:
+        """Write a report with a measured case, and remove the oldest ones."""
+        if report['cases']:
+            path = self._folder / str(self._state['name'])
+            part = path.with_suffix('.part')
+            part.write_text(json.dumps(report), encoding='utf-8')
+            part.replace(path)
+        for path in self._paths()[MOST_REPORTS:]:
+            path.unlink(missing_ok=True)
+
+    def _change(self, **values: Any) -> None:
+        self._state = {**self._state, **values}
+        self._broadcast.publish('benchmark', self._state)
+
+    def _paths(self) -> list[Path]:
+        """Return the files of all reports, the latest first."""
+        return sorted((path for path in self._folder.glob('*.json') if _NAME.fullmatch(path.name)), reverse=True)
+
+    def _last_lines(self) -> str:
+        with suppress(OSError):
+            text = (self._folder / 'benchmark.log').read_text(encoding='utf-8', errors='replace')
+            return '; '.join(line.strip() for line in text.strip().splitlines()[-3:])
+        return ''
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    cpu = machine.get('cpu')
+    return str(cpu.get('name', '')) if isinstance(cpu, dict) else str(cpu or '')

@@ -48,7 +48,7 @@ class SharedParts:
         workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
         broadcast = Broadcast()
         surveys = SurveyDesk(context.workplace, broadcast)
-        return cls(store, JobBoard(store), broadcast, workers, MediaLibrary(), surveys)
+        return cls(store, JobBoard(store, broadcast), broadcast, workers, MediaLibrary(), surveys)
 
 
 @dataclass(frozen=True)

@@ -95,3 +95,18 @@ async def read_json(request: Request) -> dict[str, Any]:
 def _no_number(name: str) -> float:
     """Raise ValueError for NaN and Infinity, which JSON does not have."""
     raise ValueError(f'{name} is not a JSON number')
+
+
+def check_body(body: Mapping[str, Any], keys: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise UsageError request-argument for a key that is not in ``keys``, or a value of another type."""
+    for key, value in body.items():
+        if key not in keys:
+            raise invalid(f'{key} is not a key of this request')
+        if not isinstance(value, keys[key]) or (keys[key] is int and isinstance(value, bool)):
+            raise invalid(f'{key} has the wrong type')
+
+
+def invalid(cause: str) -> UsageError:
+    """Return the error for a request that cannot be used."""
+    hint = 'GET /api/v1/openapi.json describes all requests'
+    return UsageError('request-argument', 'the request cannot be used', cause=cause, hint=hint)

@@ -116,8 +116,16 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return json_reply(failed.as_record(), status)
 
 
-def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None]] = ()) -> None:
-    """Serve until a signal arrives; ``on_start`` is called when the server accepts connections."""
+def serve(
+    app: Guard,
+    listening: Listening,
+    on_start: Sequence[Callable[[], None]] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> None:
+    """Serve until a signal arrives.
+
+    ``on_start`` is called when the server accepts connections, and ``on_stop`` when a signal has arrived.
+    """
     config = uvicorn.Config(
         app,
         log_level='warning',
@@ -126,7 +134,7 @@ def serve(app: Guard, listening: Listening, on_start: Sequence[Callable[[], None
         timeout_graceful_shutdown=_GRACE_SECONDS,
         lifespan='on',
     )
-    server = _Server(config, on_start)
+    server = _Server(config, on_start, on_stop)
     # uvicorn ends the process again with the signal that stopped it, which is no failure of a server.
     with suppress(KeyboardInterrupt), _ignored_signals():
         server.run(sockets=[listening.socket])
@@ -144,9 +152,12 @@ def _ignored_signals() -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_start: Sequence[Callable[[], None]]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_start: Sequence[Callable[[], None]], on_stop: Sequence[Callable[[], None]]
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call the functions that wait for the start."""
@@ -154,3 +165,9 @@ class _Server(uvicorn.Server):
         if self.started:
             for call in self._on_start:
                 call()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Call the functions that wait for the end, then wait for open requests."""
+        for call in self._on_stop:
+            call()
+        await super().shutdown(sockets)

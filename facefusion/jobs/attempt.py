@@ -90,10 +90,13 @@ class AttemptLog:
         """Note a file that was published under its final name."""
         self._append({'output': dict(output)})
 
-    def progress(self, stage: str, done: int, total: int | None) -> None:
-        """Note the finished frames of a stage, at most once a second; callable from any thread."""
+    def progress(self, stage: str, done: int, total: int | None, **more: Any) -> None:
+        """Note the finished frames of a stage, at most once a second; callable from any thread.
+
+        ``more`` are other facts of the stage, such as its rate and the time left.
+        """
         with self._lock:
-            self._progress = {'stage': stage, 'done': done, 'total': total}
+            self._progress = {'stage': stage, 'done': done, 'total': total, **more}
             if time.monotonic() - self._written >= PROGRESS_SECONDS:
                 self._write_note()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX
 from facefusion.jobs.files import StoreFiles, remove_quietly
 from facefusion.jobs.job_files import names_in
+from facefusion.jobs.job_log import LOGS_FOLDER
 from facefusion.jobs.store import NEW_FOLDER, JobStore
 from facefusion.ownership import new_owner, split_tag
 
@@ -24,6 +25,7 @@ def remove_garbage(store: JobStore) -> None:
     for job_id in names_in(work):
         if '@' not in job_id and not job_id.startswith('.'):
             _remove_notes(store, job_id)
+    _remove_logs(store)
 
 
 def remove_dead(files: StoreFiles, folder: Path) -> None:
@@ -72,6 +74,16 @@ def _remove_notes(store: JobStore, job_id: str) -> None:
         if path.name.partition('.')[0] not in needed or path.name.count('.') > 1:
             remove_quietly(store.files, path)
     store.files.remove_folder(folder)
+
+
+def _remove_logs(store: JobStore) -> None:
+    """Remove old logs of jobs that no longer exist, because a process died while it deleted them."""
+    folder = store.root / LOGS_FOLDER
+    names = names_in(folder)
+    known = store.job_files() if names else {}
+    for name in names:
+        if name.removesuffix('.jsonl').partition('@')[0] not in known and _are_old(store, [folder / name]):
+            remove_quietly(store.files, folder / name)
 
 
 def _are_old(store: JobStore, paths: list[Path]) -> bool:

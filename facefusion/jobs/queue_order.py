@@ -1,86 +1,139 @@
-"""The order of the queue, and the priorities that move a job to another place in it."""
+"""The order of the queue, and changes of it by hand.
+
+Jobs run by priority (higher first), then by the date of submission, then by id. A job that is moved gets the priority
+of its new neighbour and a date of submission between those of both neighbours, so no other record changes. Only if the
+neighbours were submitted in the same microsecond, jobs behind the new place get dates a few microseconds later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from facefusion.errors import JobError
+from facefusion.jobs.record import JobRecord, now_text, seconds_of
+from facefusion.jobs.states import Action, check_move
+from facefusion.jobs.store import JobStore, unknown
 
-LOWEST, HIGHEST = -1000, 1000
+# The gap after the last job for one that is moved to the end, in microseconds.
+_END_GAP = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class QueuedJob(NamedTuple):
-    """A queued job: jobs of a higher priority come first, then those submitted earlier (in seconds), then by id."""
+class Turn(NamedTuple):
+    """The place of a job in the queue. ``moment`` is the date of submission in microseconds since 1970."""
 
+    rank: int
+    moment: int
     job_id: str
-    priority: int
-    submitted: float
 
     @property
-    def turn(self) -> tuple[float, ...] | tuple[float, float, str]:
-        """The sort key."""
-        return (-self.priority, self.submitted, self.job_id)
+    def priority(self) -> int:
+        """The priority of the job."""
+        return -self.rank
 
 
-def priorities_for(jobs: Sequence[QueuedJob], job_id: str, before: str | None) -> dict[str, int]:
-    """Return the new priorities that put a job directly before another one, or at the end for None.
+def turn_of(job_id: str, data: Mapping[str, Any]) -> Turn:
+    """Return the place of a job from the keys of its record; unreadable values count as 0."""
+    priority, date = data.get('priority'), data.get('date_submitted') or data.get('date_created')
+    return Turn(-priority if isinstance(priority, int) else 0, _moment(date), job_id)
 
-    Only priorities that must change are returned: those of the job and of the jobs on one side of it, whichever side
-    needs fewer changes. Raises JobError job-not-queued, queue-order.
+
+def set_priority(store: JobStore, job_id: str, priority: int) -> None:
+    """Change the priority of a drafted or queued job.
+
+    Raises JobError job-unknown, job-wrong-state, job-busy, job-broken.
     """
-    ordered = sorted(jobs, key=lambda job: job.turn)
-    by_id = {job.job_id: job for job in ordered}
-    for name in (job_id, *([before] if before is not None else [])):
-        if name not in by_id:
-            raise JobError(
-                'job-not-queued',
-                f'the job {name} is not in the queue',
-                hint='it may have started: look at the list again',
-            )
-    if before == job_id:
-        return {}
-    others = [job for job in ordered if job.job_id != job_id]
-    place = next((number for number, job in enumerate(others) if job.job_id == before), len(others))
-    wanted = [*others[:place], by_id[job_id], *others[place:]]
-    found = [_raised(wanted, place), _lowered(wanted, place)]
-    possible = [each for each in found if all(LOWEST <= priority <= HIGHEST for priority in each.values())]
-    if not possible:
-        hint = f'priorities lie between {LOWEST} and {HIGHEST}: set them with job-priority'
-        raise JobError('queue-order', 'the job cannot be moved there', cause='no priority is left', hint=hint)
-    best = min(possible, key=len)
-    return {name: priority for name, priority in best.items() if priority != by_id[name].priority}
+    job_file = store.find(job_id)
+    action: Action = 'edit' if job_file is not None and job_file.state == 'drafted' else 'reorder'
+    with store.edit(job_id, action) as (claim, record):
+        if record.priority != priority:
+            claim.finish(claim.state, replace(record, priority=priority, date_updated=now_text()))
 
 
-def _raised(wanted: Sequence[QueuedJob], place: int) -> dict[str, int]:
-    """Keep the jobs behind ``place``, and raise those from ``place`` up as far as necessary."""
-    changed: dict[str, int] = {}
-    following = wanted[place + 1] if place + 1 < len(wanted) else None
-    for job in reversed(wanted[: place + 1]):
-        if following is not None and job.turn > following.turn:
-            raised = job._replace(priority=following.priority)
-            raised = raised if raised.turn < following.turn else job._replace(priority=following.priority + 1)
-            changed[job.job_id] = raised.priority
-            job = raised
-        elif following is None:
-            job = job._replace(priority=min(each.priority for each in wanted))
-            changed[job.job_id] = job.priority
-        following = job
-    return changed
+def move_before(store: JobStore, job_id: str, other_id: str | None) -> None:
+    """Let a queued job run right before another queued one, or with None after all others.
+
+    Jobs that leave the queue meanwhile do not matter. Raises JobError job-unknown, job-wrong-state (also for
+    ``other_id``), job-busy, job-broken.
+    """
+    others = [turn for turn in queue_turns(store) if turn.job_id != job_id]
+    place = len(others)
+    if other_id is not None and other_id != job_id:
+        place = next((at for at, turn in enumerate(others) if turn.job_id == other_id), -1)
+        if place < 0:
+            raise _not_queued(store, other_id)
+    elif other_id == job_id:
+        return
+    priority, moment, delays = _between(others[:place], others[place:])
+    # The last one moves first, so that the order is the same after each of these changes.
+    for turn, later in reversed(delays):
+        try:
+            _settle(store, turn.job_id, turn.priority, later)
+        except JobError as error:
+            if error.reference not in ('job-unknown', 'job-wrong-state', 'job-busy', 'job-taken', 'job-broken'):
+                raise
+    _settle(store, job_id, priority, moment)
 
 
-def _lowered(wanted: Sequence[QueuedJob], place: int) -> dict[str, int]:
-    """Keep the jobs before ``place``, and lower those from ``place`` on as far as necessary."""
-    changed: dict[str, int] = {}
-    previous = wanted[place - 1] if place else None
-    for number, job in enumerate(wanted[place:]):
-        if previous is not None and job.turn < previous.turn:
-            lowered = job._replace(priority=previous.priority)
-            lowered = lowered if lowered.turn > previous.turn else job._replace(priority=previous.priority - 1)
-            changed[job.job_id] = lowered.priority
-            job = lowered
-        elif previous is None and not number:
-            job = job._replace(priority=max(each.priority for each in wanted))
-            changed[job.job_id] = job.priority
-        previous = job
-    return changed
+def queue_turns(store: JobStore) -> list[Turn]:
+    """Return the places of all queued jobs in their order; broken files are left out."""
+    turns = []
+    for job_file in store.job_files().values():
+        job = store.read(job_file) if job_file.state == 'queued' else None
+        if job is not None and job.data is not None and job.job_file.state == 'queued':
+            turns.append(turn_of(job_file.job_id, job.data))
+    return sorted(turns)
+
+
+def _between(before: list[Turn], after: list[Turn]) -> tuple[int, int | None, Sequence[tuple[Turn, int]]]:
+    """Return priority and moment of a job between two lists, and new moments of jobs behind it.
+
+    The moment is None where any will do.
+    """
+    if not before and not after:
+        return 0, None, ()
+    if not after:
+        return before[-1].priority, before[-1].moment + _END_GAP, ()
+    following = after[0]
+    if not before or before[-1].rank != following.rank:
+        return following.priority, following.moment - _END_GAP, ()
+    low = before[-1].moment
+    moment = max((low + following.moment) // 2, low + 1)
+    latest, delays = moment, list[tuple[Turn, int]]()
+    for turn in after:
+        if turn.rank != following.rank or turn.moment > latest:
+            break
+        latest += 1
+        delays.append((turn, latest))
+    return following.priority, moment, delays
+
+
+def _settle(store: JobStore, job_id: str, priority: int, moment: int | None) -> None:
+    with store.edit(job_id, 'reorder') as (claim, record):
+        claim.finish('queued', _moved(record, priority, moment))
+
+
+def _moved(record: JobRecord, priority: int, moment: int | None) -> JobRecord:
+    if moment is None:
+        return record
+    date = (_EPOCH + timedelta(microseconds=moment)).astimezone().isoformat(timespec='microseconds')
+    return replace(record, priority=priority, date_submitted=date, date_updated=now_text())
+
+
+def _moment(date: object) -> int:
+    return round(seconds_of(date) * 1_000_000) if isinstance(date, str) else 0
+
+
+def _not_queued(store: JobStore, job_id: str) -> JobError:
+    """Return the error for a job that is not in the queue."""
+    job_file = store.find(job_id)
+    if job_file is None:
+        return unknown(job_id)
+    try:
+        check_move('reorder', job_id, job_file.state)
+    except JobError as error:
+        return error
+    return unknown(job_id)

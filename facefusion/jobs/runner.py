@@ -23,6 +23,7 @@ from facefusion.failures import as_failure
 from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.cancel import cancelled
 from facefusion.jobs.claim import Claim, ClaimFlag, Heartbeat, lost
+from facefusion.jobs.job_log import JobLog
 from facefusion.jobs.reaper import beat_seconds
 from facefusion.jobs.record import AttemptRecord, AttemptResult, JobRecord, StepRecord, now_text
 from facefusion.jobs.shared_outputs import warn_of_shared_outputs
@@ -94,14 +95,17 @@ class JobRunner:
         When ``flag`` is set the job moves to ``stopped_state``: 'failed', or 'queued' for other workers to resume.
         """
         self._emit(JobStarted(record.id, len(record.steps)))
-        warn_of_shared_outputs(self._store, record, self._emit)
-        attempt = _JobAttempt(self._store, self._work, claim, record, self._emit, self._on_step)
+        log = JobLog(self._store.root, record.id, self._emit)
+        log.write('info', f'started by process {claim.owner.pid} on {claim.owner.host}')
+        warn_of_shared_outputs(self._store, record, log)
+        attempt = _JobAttempt(self._store, self._work, claim, record, log, self._on_step)
         claim_flag = ClaimFlag(claim, flag)
         try:
             with Heartbeat(claim, beat_seconds(self._timeout), claim_flag) as heartbeat:
                 error = attempt.steps(claim_flag)
             outcome = self._conclude(attempt, error, flag, heartbeat.cancelled, stopped_state)
             claim.finish(outcome.state, outcome.record)
+            log.write(*_end_of(outcome))
         except ClaimLost as loss:
             outcome = Outcome('running', attempt.record, loss)
             self._emit(Message('warn', 'jobs', loss.message))
@@ -344,8 +348,18 @@ class _JobAttempt:
         if isinstance(event, StageProgress) and event.unit == 'frame':
             # A failure to note the progress must not fail the step, because its end is noted in any case.
             with suppress(JobError, FileNotFoundError):
-                self._log.progress(event.stage, event.done, event.total)
+                more = {'detail': event.detail, 'rate': event.rate, 'seconds_left': event.seconds_left}
+                self._log.progress(event.stage, event.done, event.total, **more)
         self._emit(event)
+
+
+def _end_of(outcome: Outcome) -> tuple[str, str]:
+    """Return level and text of the last line in the log of an attempt."""
+    if outcome.error is None:
+        return 'info', outcome.state
+    level = 'error' if outcome.state == 'failed' else 'warn'
+    cause = f': {outcome.error.cause}' if outcome.error.cause else ''
+    return level, f'{outcome.state}: {outcome.error.message} [{outcome.error.reference}]{cause}'
 
 
 def _target(step: StepRecord, source: StepRecord | None) -> str | None:

@@ -16,7 +16,7 @@ _RULES: dict[Action, tuple[str, tuple[State, ...]]] = {
     'run': ('run', ('queued',)),
     'retry': ('retried', ('failed',)),
     'requeue': ('retried', ('failed',)),
-    'reorder': ('moved', ('drafted', 'queued')),
+    'reorder': ('moved in the queue', ('queued',)),
     'cancel': ('cancelled', ('queued', 'running')),
     'delete': ('deleted', ('drafted', 'queued', 'completed', 'failed')),
 }
@@ -31,6 +31,8 @@ _HINTS: dict[tuple[Action, State], str] = {
     ('requeue', 'completed'): 'all steps are completed: create a new job to repeat them',
     ('requeue', 'running'): 'stop it first, with job-cancel',
     ('cancel', 'drafted'): 'it is not in the queue: delete it with job-delete',
+    ('reorder', 'drafted'): 'add it to the queue first, with job-submit',
+    ('reorder', 'running'): 'it has left the queue',
     ('delete', 'running'): 'stop it first, with job-cancel',
 }
 

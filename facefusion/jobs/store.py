@@ -19,6 +19,7 @@ from facefusion.jobs.claim import WORK_FOLDER, WORK_PREFIX, Claim, lost, roll_fo
 from facefusion.jobs.files import StoreFiles, remove_quietly, store_failure
 from facefusion.jobs.identifier import check_job_id, peer_job_id
 from facefusion.jobs.job_files import JobFile, folder_stamps, list_job_files, names_in, preferred, read_file
+from facefusion.jobs.job_log import remove_log
 from facefusion.jobs.record import JobRecord, RecordError, parse_json, parse_record, record_bytes
 from facefusion.jobs.states import STATES, Action, State, check_move
 from facefusion.ownership import Owner, new_owner
@@ -228,6 +229,7 @@ class JobStore:
         except FileNotFoundError:
             raise taken(job_id) from None
         self.clean_work(job_id)
+        remove_log(self.root, job_id)
 
     def settle(self, job_file: JobFile) -> State | None:
         """Complete the change of a dead process that passed the fence; otherwise release its file unchanged.

@@ -35,7 +35,9 @@ def summary_of(store: JobStore, job: JobData) -> dict[str, Any]:
     completed = [step for step in data['steps'] if isinstance(step, dict) and step.get('status') == 'completed']
     counts = {'steps': len(data['steps']), 'steps_completed': len(completed)}
     summary = {'id': job_file.job_id, 'state': job_file.state, **counts}
-    return summary | {key: data.get(key) for key in _SUMMARY_KEYS} | _live(store, job_file, data.get('date_started'))
+    return (
+        summary | {key: data.get(key) for key in _SUMMARY_KEYS} | live_facts(store, job_file, data.get('date_started'))
+    )
 
 
 def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
@@ -46,10 +48,10 @@ def job_view(store: JobStore, job_id: str) -> dict[str, Any]:
     opened = store.open(job_id)
     # The state comes first, and overrides an unknown key of that name in the record.
     record = {'state': opened.state, **record_to_json(opened.record)}
-    return {**record, 'state': opened.state, **_live(store, opened.job_file, opened.record.date_started)}
+    return {**record, 'state': opened.state, **live_facts(store, opened.job_file, opened.record.date_started)}
 
 
-def _live(store: JobStore, job_file: JobFile, started: str | None) -> dict[str, Any]:
+def live_facts(store: JobStore, job_file: JobFile, started: str | None) -> dict[str, Any]:
     """Return the worker and the progress of a claimed job; ``started`` is the date in its record."""
     if job_file.kind != 'claim' or job_file.owner is None:
         return {}

@@ -14,8 +14,9 @@ from facefusion.jobs.claim import Claim
 from facefusion.jobs.job_files import JobFile, names_in, parse_job_file
 from facefusion.jobs.naming import LONGEST_NAME
 from facefusion.jobs.notify import Notifier
+from facefusion.jobs.queue_order import Turn, turn_of
 from facefusion.jobs.reaper import Reaper
-from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json, seconds_of
+from facefusion.jobs.record import JobRecord, RecordError, record_from_json, record_to_json
 from facefusion.jobs.runner import LONGEST_DELAY, JobRunner, Outcome
 from facefusion.jobs.states import Action, State
 from facefusion.jobs.steps import requeued
@@ -28,10 +29,10 @@ IDLE_SECONDS = 0.5
 
 
 class _Entry(NamedTuple):
-    """A file of the queue: ``turn`` (priority, submission, id) is its sort key, None for a broken file."""
+    """A file of the queue: ``turn`` is its place in the queue, None for a broken file."""
 
     stamp: tuple[int, int]
-    turn: tuple[int, float, str] | None
+    turn: Turn | None
     not_before: float
 
 
@@ -87,8 +88,7 @@ class Queue:
             # File systems limit the length of a name. The name of the claim is short enough for every valid id.
             if len(os.fsencode(f'{job_file.job_id}@{new_owner().tag}.json')) <= LONGEST_NAME:
                 record = record_from_json(job_file.job_id, job.data)
-                submitted = seconds_of(record.date_submitted or record.date_created)
-                return _Entry(stamp, (-record.priority, submitted, job_file.job_id), record.not_before or 0.0)
+                return _Entry(stamp, turn_of(job_file.job_id, job.data), record.not_before or 0.0)
             problem = 'has too long a name'
         except RecordError as error:
             problem = f'cannot be read: {error}'

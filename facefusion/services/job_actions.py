@@ -1,4 +1,4 @@
-"""Changes of jobs that commands and the page share."""
+"""The changes of jobs that commands, the page and Python programs share: create, submit, requeue and delete."""
 
 from __future__ import annotations
 
@@ -10,22 +10,55 @@ from typing import Any
 
 from facefusion.errors import JobError
 from facefusion.events import Emit, Message
+from facefusion.jobs.adhoc_jobs import empty_record
 from facefusion.jobs.files import is_there
+from facefusion.jobs.identifier import check_job_id, new_job_id, peer_job_id
+from facefusion.jobs.inputs import note_inputs
+from facefusion.jobs.options import NotifyOptions, QueueOptions
 from facefusion.jobs.record import JobRecord
 from facefusion.jobs.states import check_move
-from facefusion.jobs.steps import groups_of, requeued, submitted, work_paths
-from facefusion.jobs.store import JobStore, busy
+from facefusion.jobs.steps import add_step, groups_of, requeued, submitted, work_paths
+from facefusion.jobs.store import JobStore, busy, exists
 from facefusion.media.kinds import IMAGE_EXTENSIONS
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.partial_files import remove_abandoned
+from facefusion.settings import Settings
 from facefusion.steps.arguments import STEP_GROUPS
 
 # Limits the duration of the check for missing files when a job is submitted.
 _MOST_CHECKED_FILES = 200
 
 
-def submit_job(store: JobStore, job_id: str, changes: Mapping[str, Any], emit: Emit) -> None:
-    """Move one job to the queue; ``changes`` are fields of its record to set, such as ``priority``.
+def new_record(settings: Settings, job_id: str | None = None) -> JobRecord:
+    """Return a job without steps, with the queue and notify options of ``settings``; by default with a new id.
+
+    Raises UsageError for an invalid id.
+    """
+    queue = settings[QueueOptions]
+    return replace(
+        empty_record(),
+        id=new_job_id('job') if job_id is None else check_job_id(job_id),
+        priority=queue.priority,
+        retries=queue.retries,
+        retry_delay=queue.retry_delay,
+        notify=settings[NotifyOptions].notify,
+    )
+
+
+def with_step(record: JobRecord, args: Mapping[str, Any]) -> JobRecord:
+    """Return the job with a new last step of these frozen arguments, and a description of its input files."""
+    return add_step(record, args, note_inputs(args))
+
+
+def create_job(store: JobStore, record: JobRecord) -> None:
+    """Add a drafted job. Raises JobError job-exists, also for the id that FaceFusion 3.8 gives to this name."""
+    if store.find(peer_job_id(record.id)) is not None:
+        raise exists(record.id)
+    store.create(record)
+
+
+def submit_job(store: JobStore, job_id: str, emit: Emit, changes: Mapping[str, Any] | None = None) -> None:
+    """Move one job to the queue; ``changes`` are new values of fields of its record, such as the priority.
 
     Raises JobError job-empty, job-wrong-state, job-join, job-busy, OutputError output-name.
     """
@@ -38,13 +71,38 @@ def submit_job(store: JobStore, job_id: str, changes: Mapping[str, Any], emit: E
     if any(len(group.steps) > 1 and not _is_image(group.output_path) for group in groups_of(checked)):
         _check_joins(checked)
     with store.edit(job_id, 'submit') as (claim, record):
-        record = submitted(replace(record, **changes))
+        record = submitted(replace(record, **(changes or {})))
         if record.steps != checked.steps:
             raise busy(job_id)
         claim.finish('queued', record)
     emit(Message('info', 'jobs', f'job {job_id} queued'))
     for path in _missing_files(checked):
         emit(Message('warn', 'jobs', f'job {job_id}: the file {path} does not exist yet'))
+
+
+def requeue_job(store: JobStore, job_id: str, emit: Emit, *, from_scratch: bool = False) -> None:
+    """Put a failed job back into the queue; ``from_scratch`` also repeats completed steps.
+
+    Raises JobError job-unknown, job-wrong-state, job-broken, job-busy.
+    """
+    with store.edit(job_id, 'requeue') as (claim, record):
+        again = requeued(record, from_scratch=from_scratch)
+        claim.finish('queued', replace(again, retries_used=0, not_before=None))
+    emit(Message('info', 'jobs', f'job {job_id} queued'))
+
+
+def delete_job(store: JobStore, job_id: str, emit: Emit) -> None:
+    """Delete a job that no process runs, and unfinished files beside its outputs.
+
+    Raises JobError job-unknown, job-wrong-state, job-busy.
+    """
+    folders: set[Path] = set()
+    with suppress(JobError):
+        folders = {Path(step.output_path).parent for step in store.open(job_id).record.steps if step.output_path}
+    store.delete(job_id)
+    for folder in folders:
+        remove_abandoned(folder)
+    emit(Message('info', 'jobs', f'job {job_id} deleted'))
 
 
 def _missing_files(record: JobRecord) -> list[str]:
@@ -67,32 +125,3 @@ def _check_joins(record: JobRecord) -> None:
     from facefusion.steps.step_work import check_joins
 
     check_joins(record, resolve((*STEP_GROUPS, ExecutionOptions), {}, None, {}))
-
-
-def requeue_job(store: JobStore, job_id: str, from_scratch: bool, emit: Emit) -> None:
-    """Put a failed job back into the queue; ``from_scratch`` also repeats its completed steps.
-
-    Raises JobError job-unknown, job-wrong-state, job-busy.
-    """
-    with store.edit(job_id, 'requeue') as (claim, record):
-        again = requeued(record, from_scratch=from_scratch)
-        claim.finish('queued', replace(again, retries_used=0, not_before=None))
-    emit(Message('info', 'jobs', f'job {job_id} queued'))
-
-
-def set_priority(store: JobStore, job_id: str, priority: int, emit: Emit) -> None:
-    """Change the priority of a drafted or queued job. Raises JobError job-unknown, job-wrong-state, job-busy."""
-    with store.edit(job_id, 'reorder') as (claim, record):
-        claim.finish(claim.state, replace(record, priority=priority))
-    emit(Message('info', 'jobs', f'job {job_id} has the priority {priority}'))
-
-
-def delete_job(store: JobStore, job_id: str, emit: Emit) -> None:
-    """Delete a job with its work files. Raises JobError job-unknown, job-wrong-state, job-busy."""
-    folders: set[Path] = set()
-    with suppress(JobError):
-        folders = {Path(step.output_path).parent for step in store.open(job_id).record.steps if step.output_path}
-    store.delete(job_id)
-    for folder in folders:
-        remove_abandoned(folder)
-    emit(Message('info', 'jobs', f'job {job_id} deleted'))

@@ -120,9 +120,10 @@ def test_a_run_writes_only_job_records_into_the_program_folder(program, words, t
     files = [path for path in tmp_path.rglob('*') if path.is_file()]
     (record,) = (tmp_path / 'jobs' / 'completed').iterdir()
     (seen,) = (tmp_path / 'jobs' / '.work' / '.content').iterdir()
+    (log,) = (tmp_path / 'jobs' / '.logs').iterdir()
     analysis = list((tmp_path / 'jobs' / '.cache').iterdir())
     assert len(analysis) == 2
-    assert sorted(files) == sorted([tmp_path / 'out.mp4', record, seen, *analysis])
+    assert sorted(files) == sorted([tmp_path / 'out.mp4', record, seen, log, *analysis])
     assert program(*words, '--temp-path', tmp_path / 'temp').code == 0
     assert list((tmp_path / 'temp').iterdir()) == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.events import Emit, StageProgress, silent
+from facefusion.jobs.job_log import LOGS_FOLDER
 from facefusion.jobs.record import JobRecord, StepRecord, now_text
 from facefusion.jobs.runner import JobRunner, Outcome
 from facefusion.jobs.steps import submitted
@@ -34,6 +35,11 @@ def make_record(job_id: str, steps: int = 1, folder: Path | None = None, **field
 
 def _args(output: Path) -> dict[str, Any]:
     return {'target_path': str(output.with_name('target.bin')), 'output_path': str(output)}
+
+
+def files_in(root: Path) -> list[Path]:
+    """Return all files of a store, except the logs that jobs keep until they are deleted."""
+    return [path for path in root.rglob('*') if path.is_file() and path.parent.name != LOGS_FOLDER]
 
 
 class FakeWork:

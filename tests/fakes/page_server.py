@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -65,6 +65,42 @@ class PageServer:
         reply = self.call('POST', route, body if body is not None else {})
         assert reply.status == status, (reply.status, reply.body[:500])
         return reply.json if reply.body else None
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[EventReader]:
+        """Open the stream of events."""
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request('GET', f'{API}/events', headers={'authorization': f'Bearer {self.token}'})
+            yield EventReader(connection.getresponse())
+
+
+class EventReader:
+    """Reads server-sent events; a read fails after 60 seconds without a line."""
+
+    def __init__(self, reply: http.client.HTTPResponse) -> None:
+        assert reply.status == 200, reply.read()
+        self.reply = reply
+
+    def next(self) -> tuple[str, Any]:
+        """Return the name and data of the next event. Raises EOFError at the end of the stream."""
+        name = ''
+        while line := self.reply.readline().decode():
+            if line.startswith('event: '):
+                name = line[7:].strip()
+            elif line.startswith('data: '):
+                return name, json.loads(line[6:])
+        raise EOFError('the stream has ended')
+
+    def until(self, name: str, test: Callable[[Any], bool] = lambda data: True) -> Any:
+        """Return the data of the first event of this name that passes the test."""
+        seen = []
+        for _ in range(5000):
+            found, data = self.next()
+            if found == name and test(data):
+                return data
+            seen.append(found)
+        raise AssertionError(f'no event {name} in {seen}')
 
 
 @contextlib.contextmanager

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import pytest
 
 _STORE_FOLDER = re.compile(
-    r'jobs(/drafted|/queued|/running|/completed|/failed|/\.cache|/\.certificate|/\.work(/\.new|/\.content)?)?'
+    r'jobs(/drafted|/queued|/running|/completed|/failed|/\.logs|/\.cache|/\.certificate|/\.work(/\.new|/\.content)?)?'
 )
 # Work files of a failed run, which the next run reuses.
 _WORK_FILES = re.compile(
     r'(.*/)?(facefusion(/[0-9a-f]{8})?|jobs/\.work)(/[^./@][^/@]*)?(/work-(elsewhere|[^/@]+(/[^/@]+)?))?'
 )
 _ENDED_JOB = re.compile(
-    r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.(pem|lock))'
+    r'jobs/((completed|failed|\.work/\.content)/[^/@]+\.json|\.logs/[^/]+\.jsonl|\.cache/[0-9a-f]+\.(npz|json)|\.certificate/[a-z-]+\.(pem|lock))'
 )
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Every job has a different invisible mark, so two equal commands write the same pixels only without the mark.

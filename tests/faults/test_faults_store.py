@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, make_queued, make_record, make_store
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, files_in, make_queued, make_record, make_store
 from fakes.owners import dead_owner
 from fakes.samples import sample
 from fakes.store_faults import NEVER, Crash, StoreFaults
@@ -222,7 +222,7 @@ def check_swept(root, may_have_notes=False) -> str:
 
     ``may_have_notes`` allows notes of an attempt that could not merge its results into the record.
     """
-    files = [path for path in root.rglob('*') if path.is_file()]
+    files = files_in(root)
     if may_have_notes:
         noted = [path for path in files if path.parent == root / '.work' / ID and path.name.count('.') == 1]
         files = [path for path in files if path not in noted]

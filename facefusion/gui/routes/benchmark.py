@@ -14,7 +14,7 @@ from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.gui.benchmark_runs import BenchmarkRuns
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.option_records import option_records
-from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.replies import check_body, json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.options import describe
 from facefusion.processors.registry import REGISTRATIONS, ProcessorsOptions
@@ -28,27 +28,27 @@ _GROUPS = (BenchmarkOptions, ProcessorsOptions, *(registration.options for regis
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of benchmarks; a running one ends with the server."""
     folder = context.state_path / 'benchmarks'
-    runs = BenchmarkRuns(folder, context.worker_words, dict(context.workplace.environ))
+    runs = BenchmarkRuns(folder, context.worker_words, dict(context.workplace.environ), context.shared.broadcast)
 
     async def listed(request: Request) -> Response:
-        return json_reply(
-            await in_thread(lambda: {'job_id': runs.running, 'reports': runs.listed(), 'problem': runs.problem()})
-        )
+        return json_reply(await in_thread(lambda: {'job_id': None, **runs.state, 'reports': runs.listed()}))
 
     async def list_options(request: Request) -> Response:
         return json_reply(option_records((BenchmarkOptions,), context.settings, context.layers))
 
     async def start(request: Request) -> Response:
-        args = (await read_json(request)).get('args')
-        settings = request_settings(context.settings, args if isinstance(args, dict) else {}, _GROUPS)
+        body = await read_json(request)
+        check_body(body, {'args': dict})
+        args = body.get('args', {})
+        settings = request_settings(context.settings, args, _GROUPS)
         words = [
             word
             for group in _GROUPS
             for info in describe(group)
-            if isinstance(args, dict) and info.key in args
+            if info.key in args
             for word in option_words(info, getattr(settings[group], info.key))
         ]
-        return json_reply({'job_id': await in_thread(lambda: runs.start(words))}, 202)
+        return json_reply({'job_id': None, **await in_thread(lambda: runs.start(words))}, 202)
 
     async def stop(request: Request) -> Response:
         await in_thread(runs.stop)

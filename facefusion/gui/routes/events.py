@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,57 +12,34 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from facefusion.errors import FaceFusionError
+from facefusion.gui.broadcast import event_text
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.route_group import RouteGroup, route
 
 POLL_SECONDS = 0.25
-# Proxies close connections on which nothing is sent.
-_COMMENT_SECONDS = 15.0
+# Workers register themselves every 5 seconds.
+_WORKER_SECONDS = 1.0
+_HEADERS = {'cache-control': 'no-store', 'x-accel-buffering': 'no'}
 
 
 def routes(context: GuiContext) -> RouteGroup:
-    """Return the stream, and the task that polls the store while a page listens."""
-    broadcast, board = context.shared.broadcast, context.shared.board
+    """Return the stream, and the task that looks at the store while a page listens."""
+    broadcast, watcher = context.shared.broadcast, _Watcher(context)
 
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not broadcast.has_clients:
-                continue
-            # An unreadable store is reported by the requests of the page.
-            with suppress(FaceFusionError, OSError):
-                change = await in_thread(board.update)
-                for summary in change.changed:
-                    broadcast.publish('job', summary)
-                for job_id in change.gone:
-                    broadcast.publish('gone', {'id': job_id})
-                workers = await in_thread(context.shared.workers.listed)
-                if workers != shown[0]:
-                    shown[0] = workers
-                    broadcast.publish('workers', {'workers': workers})
-
-    shown: list[Any] = [None]
-
-    async def stream() -> AsyncIterator[str]:
-        async with broadcast.client() as queue:
-            yield _text('jobs', {'jobs': await in_thread(board.jobs)})
-            yield _text('workers', {'workers': await in_thread(context.shared.workers.listed)})
-            while True:
-                try:
-                    event = await asyncio.wait_for(queue.get(), _COMMENT_SECONDS)
-                except TimeoutError:
-                    yield ': still here\n\n'
-                    continue
-                if event is None:
-                    return
-                yield _text(event.name, event.data)
+    async def stream() -> AsyncIterator[bytes]:
+        # The client joins before the jobs are read, so that it misses no change.
+        with broadcast.client() as events:
+            yield event_text('jobs', {'jobs': await in_thread(context.shared.board.jobs)})
+            yield event_text('workers', {'workers': await in_thread(context.shared.workers.listed)})
+            async for text in events:
+                yield text
 
     async def listen(request: Request) -> Response:
-        return StreamingResponse(stream(), media_type='text/event-stream', headers={'cache-control': 'no-store'})
+        return StreamingResponse(stream(), media_type='text/event-stream', headers=_HEADERS)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        task = asyncio.create_task(watch())
+        task = asyncio.create_task(watcher.run())
         try:
             yield
         finally:
@@ -73,5 +50,37 @@ def routes(context: GuiContext) -> RouteGroup:
     return RouteGroup([route('/events', listen)], lifespan)
 
 
-def _text(name: str, data: dict[str, Any]) -> str:
-    return f'event: {name}\ndata: {json.dumps(data, separators=(",", ":"))}\n\n'
+class _Watcher:
+    """Publishes changes of jobs and workers while a page listens."""
+
+    def __init__(self, context: GuiContext) -> None:
+        self._shared = context.shared
+        self._workers: list[dict[str, Any]] | None = None
+        self._looked = float('-inf')
+        self._problem = ''
+
+    async def run(self) -> None:
+        """Look four times a second, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if self._shared.broadcast.has_clients:
+                await in_thread(self._look)
+
+    def _look(self) -> None:
+        publish = self._shared.broadcast.publish
+        try:
+            is_changed = self._shared.board.refresh()
+            if is_changed or time.monotonic() - self._looked >= _WORKER_SECONDS:
+                self._looked = time.monotonic()
+                for text in self._shared.workers.failures():
+                    publish('message', {'level': 'error', 'origin': 'worker', 'text': text})
+                workers = self._shared.workers.listed()
+                if workers != self._workers:
+                    self._workers = workers
+                    publish('workers', {'workers': workers})
+            self._problem = ''
+        except FaceFusionError as error:
+            # The store may be unreachable for a while; the page shows the message once.
+            if error.message != self._problem:
+                self._problem = error.message
+                publish('message', {'level': 'error', 'origin': 'jobs', 'text': f'{error.message}: {error.cause}'})

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.model_tasks import ModelTasks
-from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.replies import check_body, json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.models.options import ModelOptions
 
@@ -28,8 +28,10 @@ def routes(context: GuiContext) -> RouteGroup:
         return json_reply({}, 202)
 
     async def verify(request: Request) -> Response:
-        ids = (await read_json(request)).get('ids') or []
-        await in_thread(lambda: tasks.verify([str(each) for each in ids]))
+        body = await read_json(request)
+        check_body(body, {'ids': list})
+        ids = [str(each) for each in body.get('ids', [])]
+        await in_thread(lambda: tasks.verify(ids))
         return json_reply({}, 202)
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, drain, make_queued, make_record, make_store
+from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, drain, files_in, make_queued, make_record, make_store
 from fakes.owners import dead_owner, foreign_owner
 
 from facefusion.errors import ClaimLost, Interrupted, JobError
@@ -171,7 +171,7 @@ def test_a_process_without_its_claim_cannot_change_the_job(store, tmp_path):
     other.check()
     other.finish('queued', again)
     assert drain(store, FakeWork())['x'].state == 'completed'
-    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+    assert len(files_in(store.root)) == 1
 
 
 def test_a_frozen_worker_publishes_nothing(store, tmp_path):
@@ -192,7 +192,7 @@ def test_a_frozen_worker_publishes_nothing(store, tmp_path):
     assert (frozen.made, other.made) == (['s0'], ['s1'])
     record = store.open('x').record
     assert [attempt.result for attempt in record.attempts] == ['lost', 'completed']
-    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+    assert len(files_in(store.root)) == 1
 
 
 @pytest.mark.parametrize('woken', ['before the fence', 'after the fence'])
@@ -221,7 +221,7 @@ def test_a_worker_that_freezes_near_the_fence(store, tmp_path, monkeypatch, woke
     assert outcome.is_lost == (woken == 'before the fence')
     assert others == ['completed']
     assert state(store) == 'completed'
-    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+    assert len(files_in(store.root)) == 1
 
 
 def until(condition):
@@ -295,7 +295,7 @@ def test_the_claim_is_released_when_the_store_is_full(store, tmp_path, monkeypat
     Reaper(store, CLAIM_TIMEOUT, silent).sweep()
     assert drain(store, work)['x'].state == 'completed'
     assert work.ran == ['s0', 's1']
-    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+    assert len(files_in(store.root)) == 1
 
 
 # Cancelling
@@ -313,7 +313,7 @@ def test_cancelling_a_running_job(store, tmp_path):
         asked.result()
     assert (outcome.state, outcome.error.reference) == ('failed', 'cancelled')
     assert store.open('x').record.error['reference'] == 'cancelled'
-    assert len([path for path in store.root.rglob('*') if path.is_file()]) == 1
+    assert len(files_in(store.root)) == 1
 
 
 @pytest.mark.parametrize('owner', ['dead', 'foreign'])
