@@ -24,6 +24,12 @@ SCREENS = ('studio', 'people', 'queue', 'models', 'benchmark', 'settings')
 OFFLINE_VISIT = Path(__file__).with_name('offline_visit.py')
 
 
+@pytest.fixture
+def fresh_server(tmp_path):
+    with page_server(tmp_path) as running:
+        yield running
+
+
 def state(page):
     """The live state in the bar."""
     return page.locator('.live .state')
@@ -31,6 +37,8 @@ def state(page):
 
 def test_ten_tabs_stay_live(server, visit):
     visitor = visit(server)
+    # The targets of these jobs are not there.
+    visitor.expect('status of 404')
     pages = [visitor.open('queue') for _ in range(TABS)]
     for page in pages:
         expect(state(page)).to_have_text(LIVE)
@@ -42,16 +50,15 @@ def test_ten_tabs_stay_live(server, visit):
     make_queued(make_store(server.folder), make_record('more-news', folder=server.folder))
     for page in pages:
         expect(page.get_by_role('link', name='more-news')).to_be_attached()
-    for request in visitor.requests:
-        assert '/events' not in request.url or request.failure is None or request.frame.page.is_closed()
 
 
 def test_the_page_comes_back_after_a_restart_of_the_server(tmp_path, visit):
     environ = {'FACEFUSION_TOKEN': TOKEN}
     with page_server(tmp_path, environ=environ) as server:
         visitor = visit(server)
-        visitor.expect('ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE')
+        visitor.expect('ERR_|status of 404')
         page = visitor.open('queue')
+        expect(page.locator('ff-worker-bar')).to_contain_text('No worker')
         expect(state(page)).to_have_text(LIVE)
     expect(state(page)).to_have_text('No connection')
     make_queued(make_store(tmp_path), make_record('meanwhile', folder=tmp_path))
@@ -63,8 +70,9 @@ def test_the_page_comes_back_after_a_restart_of_the_server(tmp_path, visit):
 def test_a_restart_with_a_new_token_asks_for_the_new_address(tmp_path, visit):
     with page_server(tmp_path) as server:
         visitor = visit(server)
-        visitor.expect('ERR_|status of 401')
+        visitor.expect('ERR_|status of 40[14]')
         page = visitor.open('queue')
+        expect(page.locator('ff-worker-bar')).to_contain_text('No worker')
         expect(state(page)).to_have_text(LIVE)
     with page_server(tmp_path, '--port', str(server.port)) as again:
         expect(state(page)).to_contain_text('Signed out')
@@ -75,8 +83,22 @@ def test_a_restart_with_a_new_token_asks_for_the_new_address(tmp_path, visit):
             expect(state(each)).to_have_text(LIVE)
 
 
+def test_a_screen_that_failed_to_load_is_loaded_when_the_server_is_back(tmp_path, visit):
+    environ = {'FACEFUSION_TOKEN': TOKEN}
+    with page_server(tmp_path, environ=environ) as server:
+        visitor = visit(server)
+        visitor.expect('ERR_|Failed to fetch dynamically imported module')
+        page = visitor.open('queue')
+        expect(state(page)).to_have_text(LIVE)
+    page.get_by_role('link', name='Settings').click()
+    expect(page.get_by_role('alert')).to_contain_text('Failed to fetch')
+    with page_server(tmp_path, '--port', str(server.port), environ=environ):
+        expect(page.locator('ff-settings h1')).to_be_visible(timeout=20_000)
+
+
 def test_the_page_is_light_and_starts_fast(server, visit):
     visitor = visit(server)
+    visitor.expect('status of 404')
     began = time.monotonic()
     page = visitor.open()
     expect(page.get_by_role('button', name='Choose a target')).to_be_enabled()
@@ -92,15 +114,15 @@ def test_the_page_is_light_and_starts_fast(server, visit):
     assert sum(sizes.values()) < 250_000
 
 
-def test_an_idle_server_is_small_and_is_asked_for_nothing(server, visit):
-    visitor = visit(server)
+def test_an_idle_server_is_small_and_is_asked_for_nothing(fresh_server, visit):
+    visitor = visit(fresh_server)
     page = visitor.open('queue')
     expect(state(page)).to_have_text(LIVE)
     page.wait_for_timeout(500)
     visitor.requests.clear()
     page.wait_for_timeout(2000)
     assert [request.url for request in visitor.requests] == []
-    assert psutil.Process(server.process.pid).memory_info().rss < 70e6
+    assert psutil.Process(fresh_server.process.pid).memory_info().rss < 70e6
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='network namespaces are a feature of Linux')
