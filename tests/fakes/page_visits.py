@@ -13,9 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
-
 from fakes.page_server import PageServer
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'msedge')
 # As root Chromium needs --no-sandbox; containers often have a small /dev/shm.

@@ -53,7 +53,7 @@ def test_no_screen_has_a_serious_accessibility_violation(visit, server, axe, sch
             for node in each['nodes']
         ]
         page.close()
-    assert found == dict.fromkeys(SCREENS, [])
+    assert found == {name: [] for name in SCREENS}
 
 
 @pytest.mark.parametrize('name', SCREENS)
