@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,11 +124,11 @@ def test_the_first_steps_fit_above_the_run_buttons_on_a_narrow_window(visit, ser
 
 
 def test_dark_and_light_pages_have_the_colours_of_the_system(visit, server):
-    shade = 'getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)'
+    background = 'getComputedStyle(document.documentElement).backgroundColor'
     shades = {}
     for scheme in ('light', 'dark'):
         page = visit(server, color_scheme=scheme).open('models')
         page.locator(SCREENS['models']).first.wait_for()
-        shades[scheme] = page.evaluate(shade)
+        shades[scheme] = sum(int(part) for part in re.findall(r'\d+', page.evaluate(background))[:3])
     assert shades['light'] > 600
     assert shades['dark'] < 150
