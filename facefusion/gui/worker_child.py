@@ -37,12 +37,12 @@ class WorkerChild:
         self._lock = threading.Lock()
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return the live workers with the jobs that they run, and whether each is a child of this server."""
+        """Return the live workers and other processes that run a job, and whether each is a child of this server."""
         with self._lock:
             children = [child.pid for child in self._children if child.poll() is None]
         running = {}
         for file in list_job_files(self._root, claimed=True):
-            if file.kind == 'claim' and file.owner is not None:
+            if file.kind == 'claim' and file.owner is not None and not file.owner.is_dead():
                 running[file.owner.host, file.owner.pid] = file.job_id
         # A child that has just started is not registered yet.
         places = [(host_name(), pid) for pid in children]

@@ -18,7 +18,7 @@ from facefusion.jobs.job_files import JobFile, folder_stamps
 from facefusion.jobs.queue_order import turn_of
 from facefusion.jobs.record import seconds_of
 from facefusion.jobs.states import STATES
-from facefusion.jobs.store import JobStore
+from facefusion.jobs.store import JobStore, unknown
 from facefusion.jobs.summary import live_facts, summary_of
 
 # Modification times of some file systems have steps of 2 seconds, so a folder may change again without another time.
@@ -113,6 +113,15 @@ class Board:
         if job_file.kind != 'claim' or job_file.owner is None:
             return _NO_STAMP
         return _stamp_of(self._store.root / WORK_FOLDER / job_file.job_id / f'{job_file.owner.nonce}.json')
+
+
+def summary_now(store: JobStore, job_id: str) -> Summary:
+    """Return the summary of one job. Raises JobError job-unknown."""
+    job_file = store.find(job_id)
+    job = store.read(job_file) if job_file is not None else None
+    if job is None:
+        raise unknown(job_id)
+    return board_summary(summary_of(store, job), job.data)
 
 
 def board_summary(summary: Mapping[str, Any], data: Mapping[str, Any] | None) -> Summary:

@@ -18,7 +18,17 @@ from facefusion.errors import (
     JobError,
     ResourceError,
 )
-from facefusion.events import Emit, Event, JobFinished, JobStarted, Message, StageProgress, StepFinished, StepStarted
+from facefusion.events import (
+    Emit,
+    Event,
+    JobFinished,
+    JobStarted,
+    Message,
+    StageFinished,
+    StageProgress,
+    StepFinished,
+    StepStarted,
+)
 from facefusion.failures import as_failure
 from facefusion.jobs.attempt import AttemptLog
 from facefusion.jobs.cancel import cancelled
@@ -189,6 +199,8 @@ class _JobAttempt:
         self._paths = work_paths(record)
         self._joined = {group.output_path: group for group in groups_of(record) if len(group.steps) > 1}
         self._outputs = {output.get('path'): output for output in record.outputs}
+        # The seconds of each stage of the current step that counts frames.
+        self._stages: dict[str, float] = {}
 
     @property
     def record(self) -> JobRecord:
@@ -267,6 +279,7 @@ class _JobAttempt:
             text = f'the target of step {index} is the output of step {self._index[source.id]}, which failed'
             return self._end(index, replace(step, status='skipped'), InputError('step-skipped', text))
         step = self._steps[index] = replace(step, status='started', date_started=now_text(), date_finished=None)
+        self._stages.clear()
         self._log.step_started(step, index, count)
         self._emit(StepStarted(self._first.id, index, output))
         if count > 1 or self._first.origin == 'job':
@@ -283,7 +296,9 @@ class _JobAttempt:
             failed = replace(step, status='failed', date_finished=now_text(), seconds=_since(start))
             return self._end(index, failed, as_failure(error))
         done = replace(step, status='completed', date_finished=now_text(), seconds=_since(start), output=output_file)
-        return self._end(index, replace(done, report=dict(report), error=None), None)
+        stages = {name: round(seconds, 3) for name, seconds in self._stages.items() if seconds}
+        report = {**report, 'stage_seconds': stages} if stages else dict(report)
+        return self._end(index, replace(done, report=report, error=None), None)
 
     def _end(self, index: int, step: StepRecord, error: FaceFusionError | None) -> FaceFusionError | None:
         error_record = error.as_record() if error else None
@@ -345,7 +360,10 @@ class _JobAttempt:
                             file.unlink()
 
     def _progress(self, event: Event) -> None:
+        if isinstance(event, StageFinished) and event.stage in self._stages:
+            self._stages[event.stage] += event.seconds
         if isinstance(event, StageProgress) and event.unit == 'frame':
+            self._stages.setdefault(event.stage, 0.0)
             # A failure to note the progress must not fail the step, because its end is noted in any case.
             with suppress(JobError, FileNotFoundError):
                 more = {'detail': event.detail, 'rate': event.rate, 'seconds_left': event.seconds_left}

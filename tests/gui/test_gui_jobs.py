@@ -18,7 +18,7 @@ DEBUGGER = {'processors': ['face_debugger'], 'face_detector_model': 'centerface'
 
 
 @pytest.fixture(scope='module')
-def store(page) -> JobStore:
+def job_store(page) -> JobStore:
     return JobStore(page.folder / 'jobs')
 
 
@@ -97,8 +97,8 @@ def test_moves_that_a_state_forbids_are_409_with_the_reference(page, clip):
     assert page.call('DELETE', '/jobs/states').status == 204
 
 
-def test_queued_jobs_are_listed_and_moved_in_their_order(page, store):
-    make_queued(store, *(make_record(job_id, folder=page.folder) for job_id in ('q1', 'q2', 'q3')))
+def test_queued_jobs_are_listed_and_moved_in_their_order(page, job_store):
+    make_queued(job_store, *(make_record(job_id, folder=page.folder) for job_id in ('q1', 'q2', 'q3')))
 
     def order():
         return [each['id'] for each in page.get('/jobs')['jobs'] if each['state'] == 'queued']
@@ -113,8 +113,8 @@ def test_queued_jobs_are_listed_and_moved_in_their_order(page, store):
         page.call('DELETE', f'/jobs/{job_id}')
 
 
-def test_the_stream_starts_with_the_jobs_and_tells_every_change(page, store):
-    make_queued(store, make_record('e1', folder=page.folder))
+def test_the_stream_starts_with_the_jobs_and_tells_every_change(page, job_store):
+    make_queued(job_store, make_record('e1', folder=page.folder))
     with page.events() as events:
         name, data = events.next()
         assert name == 'jobs' and 'e1' in [each['id'] for each in data['jobs']]
@@ -123,7 +123,7 @@ def test_the_stream_starts_with_the_jobs_and_tells_every_change(page, store):
         page.post('/jobs/e1/cancel')
         assert events.until('job', lambda job: job['id'] == 'e1' and job['state'] == 'failed')
         # A change by another process is found by the next look.
-        make_queued(store, make_record('e2', folder=page.folder))
+        make_queued(job_store, make_record('e2', folder=page.folder))
         assert events.until('job', lambda job: job['id'] == 'e2')['state'] == 'queued'
         assert time.monotonic() - began < 5
         page.call('DELETE', '/jobs/e2')
@@ -131,19 +131,20 @@ def test_the_stream_starts_with_the_jobs_and_tells_every_change(page, store):
         page.call('DELETE', '/jobs/e1')
 
 
-def test_a_request_of_one_page_does_not_hide_changes_from_another(page, store):
+def test_a_request_of_one_page_does_not_hide_changes_from_another(page, job_store):
     with page.events() as events:
         events.until('workers')
         for number in range(5):
-            make_queued(store, make_record(f'n{number}', folder=page.folder))
+            make_queued(job_store, make_record(f'n{number}', folder=page.folder))
             page.get('/jobs')
             assert events.until('job', lambda job, number=number: job['id'] == f'n{number}')
     for number in range(5):
         page.call('DELETE', f'/jobs/n{number}')
 
 
-def test_run_moves_the_job_to_the_head_and_a_worker_runs_it_with_a_log(page, clip, store):
-    make_queued(store, make_record('later', folder=page.folder))
+@pytest.mark.network
+def test_run_moves_the_job_to_the_head_and_a_worker_runs_it_with_a_log(page, clip, job_store, store):
+    make_queued(job_store, make_record('later', folder=page.folder))
     with page.events() as events:
         job = page.post('/jobs', {'id': 'now', 'steps': [{'args': args_for(clip, 'now.mp4')}], 'run': True}, 201)
         assert job['state'] in ('queued', 'running')
@@ -169,7 +170,8 @@ def test_run_moves_the_job_to_the_head_and_a_worker_runs_it_with_a_log(page, cli
     wait_for(lambda: page.get('/workers')['workers'] == [])
 
 
-def test_a_running_job_outlives_the_server_and_then_its_worker_ends(tmp_path):
+@pytest.mark.network
+def test_a_running_job_outlives_the_server_and_then_its_worker_ends(tmp_path, store):
     clip = make_tiny_clip(tmp_path / 'clip.mp4', 400)
     with page_server(tmp_path) as server:
         steps = [{'args': args_for(clip, 'out.mp4')}]
@@ -179,11 +181,11 @@ def test_a_running_job_outlives_the_server_and_then_its_worker_ends(tmp_path):
         (worker,) = server.get('/workers')['workers']
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(20)
-    store = JobStore(tmp_path / 'jobs')
-    wait_for(lambda: store.open('long').state in ('completed', 'failed'))
-    assert store.open('long').state == 'completed'
+    jobs = JobStore(tmp_path / 'jobs')
+    wait_for(lambda: jobs.open('long').state in ('completed', 'failed'))
+    assert jobs.open('long').state == 'completed'
     wait_for(lambda: not Path(f'/proc/{worker["pid"]}/cmdline').exists() if Path('/proc/self').exists() else True)
-    assert store.open('waits').state == 'queued'
+    assert jobs.open('waits').state == 'queued'
 
 
 def test_the_server_ends_at_once_although_a_page_listens(tmp_path):

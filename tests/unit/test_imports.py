@@ -33,7 +33,7 @@ ROWS = (
     ('steps',),
     ('services',),
     ('benchmark', 'doctor'),
-    ('gui',),
+    ('gui', 'api'),
     ('cli',),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}

@@ -25,7 +25,7 @@ _HELP = {
     'facefusion_step_seconds': 'Seconds that completed steps of the jobs in the store took.',
     'facefusion_stage_seconds': 'Seconds of completed steps by stage.',
     'facefusion_running_frames': 'Frames that the present stage of a running job has done.',
-    'facefusion_workers': 'Workers that watch the store.',
+    'facefusion_workers': 'Processes that run jobs of the store or wait for them.',
 }
 
 
@@ -67,9 +67,10 @@ class StepTotals:
                 stamp, known = _stamp(job_file), self._known.get(job_id)
                 found[job_id] = known if known is not None and known[0] == stamp else (stamp, self._read(job_file))
             self._known = found
-            stages = Counter[str]()
+            stages: dict[str, float] = {}
             for _, totals in found.values():
-                stages.update(totals.stages)
+                for name, seconds in totals.stages.items():
+                    stages[name] = stages.get(name, 0.0) + seconds
             return Totals(
                 sum(totals.frames for _, totals in found.values()),
                 sum(totals.seconds for _, totals in found.values()),
@@ -81,11 +82,11 @@ class StepTotals:
         steps = (job.data or {}).get('steps', []) if job is not None else []
         completed = [step for step in steps if isinstance(step, dict) and step.get('status') == 'completed']
         reports = [report for step in completed if isinstance(report := step.get('report'), dict)]
-        stages = Counter[str]()
+        stages: dict[str, float] = {}
         for report in reports:
-            seconds = report.get('seconds')
+            seconds = report.get('stage_seconds')
             for name, value in seconds.items() if isinstance(seconds, dict) else ():
-                stages[str(name)] += _number(value)
+                stages[str(name)] = stages.get(str(name), 0.0) + _number(value)
         frames = sum(int(_number(report.get('frames'))) for report in reports)
         return Totals(frames, sum(_number(step.get('seconds')) for step in completed), stages)
 

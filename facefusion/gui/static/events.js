@@ -3,13 +3,13 @@
  * tab that holds a lock has the EventSource and passes its events on. Without locks (plain http to another machine)
  * every visible tab asks for the jobs every two seconds instead.
  *
- * Names: jobs, job, gone, model, survey, message, workers as the server sends them, and `state` with
+ * Names: jobs, job, gone, model, survey, benchmark, message, workers as the server sends them, and `state` with
  * 'connecting', 'live', 'polling', 'lost' or 'locked' (the token is no longer valid).
  */
 
 import { ApiError, address, request } from './api.js';
 
-const NAMES = ['jobs', 'job', 'gone', 'model', 'survey', 'message', 'workers'];
+const NAMES = ['jobs', 'job', 'gone', 'model', 'survey', 'benchmark', 'message', 'workers'];
 const LOCK = 'facefusion-events';
 const POLL_MS = 2000;
 const RETRY_MS = 2000;

@@ -7,25 +7,26 @@ import { reportView } from '../elements/benchmark-report.js';
 import { formatMoment } from '../elements/dates.js';
 import { el, newId } from '../elements/dom.js';
 import { icon } from '../elements/icon.js';
-import { jobHref } from '../elements/job-card.js';
+import { recordBox } from '../elements/record-box.js';
 import { progressText, shareDone } from '../elements/job-words.js';
 import { errorBox, showError, showNote } from '../elements/notice.js';
 
-/** @typedef {import('../types.js').JobSummary} JobSummary */
+/**
+ * @typedef {{is_running: boolean, name: string | null, done: number, total: number | null, rate: number | null,
+ *   seconds_left: number | null, detail: string, error: import('../types.js').ErrorRecord | null}} BenchmarkState
+ */
 /** @typedef {{name: string, date: string, machine: string}} Entry */
-
-const ENDED = ['completed', 'failed'];
 
 class BenchmarkScreen extends HTMLElement {
   constructor() {
     super();
-    this.jobId = '';
+    this.isRunning = false;
+    this.problem = el('div');
     /** @type {Entry[]} */
     this.reports = [];
     this.bar = el('progress', { max: 1, 'aria-label': 'Progress of the benchmark' });
     this.rate = el('p', { class: 'muted', role: 'status' });
-    this.link = el('a', { text: 'Open the job' });
-    this.running = el('div', { class: 'card stack', hidden: true }, el('h2', { text: 'The benchmark runs' }), this.bar, this.rate, this.link);
+    this.running = el('div', { class: 'card stack', hidden: true }, el('h2', { text: 'The benchmark runs' }), this.bar, this.rate);
     this.report = picker('Report');
     this.earlier = picker('Compare with');
     this.download = el('a', { class: 'button', download: 'benchmark.json' }, icon('download'), 'JSON');
@@ -40,13 +41,12 @@ class BenchmarkScreen extends HTMLElement {
     const intro = el('p', { text: 'Measure how fast this machine is, with clips that the program makes itself. Let no other job run meanwhile.' });
     this.append(
       el('header', {}, el('div', {}, el('h1', { text: 'Benchmark' }), intro)),
-      el('div', { class: 'stack' }, this.form, this.running, this.choice, this.view),
+      el('div', { class: 'stack' }, this.form, this.running, this.problem, this.choice, this.view),
     );
     this.addEventListener('ff-start', (event) => this.start(/** @type {CustomEvent} */ (event).detail));
     this.report.select.addEventListener('change', () => this.show());
     this.earlier.select.addEventListener('change', () => this.show());
-    on('job', (job) => this.hear(job));
-    on('jobs', ({ jobs }) => jobs.forEach((/** @type {JobSummary} */ job) => this.hear(job)));
+    on('benchmark', (state) => this.hear(state));
   }
 
   opened() {
@@ -55,50 +55,41 @@ class BenchmarkScreen extends HTMLElement {
 
   async load() {
     try {
-      const { job_id: id, reports } = await request('GET', 'benchmark');
-      this.follow(id ?? '');
+      const { reports, ...state } = await request('GET', 'benchmark');
+      this.hear(state);
       this.list(reports);
     } catch (error) {
       this.view.replaceChildren(errorBox(error));
     }
   }
 
-  /** @param {string} id the job that runs, or '' */
-  follow(id) {
-    this.jobId = id;
-    this.running.hidden = !id;
-    if (!id) return;
-    this.link.href = jobHref(id);
-    this.bar.removeAttribute('value');
-    this.rate.textContent = 'Waiting for a worker';
-  }
-
   /** @param {import('../types.js').Args} args */
   async start(args) {
     try {
-      const { job_id: id } = await request('POST', 'benchmark', { args });
-      this.follow(id);
+      this.hear(await request('POST', 'benchmark', { args }));
       this.running.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       showError(error);
     }
   }
 
-  /** @param {JobSummary} job */
-  hear(job) {
-    if (!this.jobId || job.id !== this.jobId) return;
-    if (ENDED.includes(job.state)) {
-      this.follow('');
-      if (job.state === 'completed') showNote('The benchmark is done.');
-      else showNote('The benchmark failed.', { href: jobHref(job.id), text: 'See why' });
+  /** @param {BenchmarkState} state */
+  hear(state) {
+    const hasEnded = this.isRunning && !state.is_running;
+    this.isRunning = state.is_running;
+    this.running.hidden = !state.is_running;
+    this.problem.replaceChildren(...(state.error && !state.is_running ? [recordBox(state.error)] : []));
+    if (hasEnded) {
+      if (!state.error) showNote('The benchmark is done.');
       this.report.select.value = '';
       this.load();
       return;
     }
-    const share = shareDone(job.progress);
+    const progress = { stage: 'benchmark', ...state };
+    const share = state.done > 0 ? shareDone(progress) : null;
     if (share === null) this.bar.removeAttribute('value');
     else this.bar.value = share;
-    if (job.state === 'running') this.rate.textContent = progressText(job.progress);
+    this.rate.textContent = state.done > 0 ? [state.detail, progressText(progress)].filter(Boolean).join(' · ') : 'The benchmark prepares its clips.';
   }
 
   /** @param {Entry[]} reports */
