@@ -20,6 +20,7 @@ BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'msedge')
 # As root Chromium needs --no-sandbox; containers often have a small /dev/shm.
 ARGUMENTS = ['--no-sandbox', '--disable-dev-shm-usage']
 PATIENCE_MS = 30_000
+NO_BROWSER = 'no Chromium here: apt-get install chromium, or set FACEFUSION_TEST_BROWSER to its path'
 # A picture that is not shown yet has no pixels.
 _PIXELS = """(picture) => {
     if (!picture.complete || !picture.naturalWidth) return '';
@@ -53,7 +54,7 @@ def open_browser() -> Iterator[Browser]:
     """Start Chromium without a window. Skips the test if this machine has none."""
     program = browser_program()
     if program is None:
-        skip_or_fail('no Chromium here: apt-get install chromium, or set FACEFUSION_TEST_BROWSER to its path')
+        skip_or_fail(NO_BROWSER)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         try:

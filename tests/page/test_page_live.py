@@ -14,7 +14,7 @@ import psutil
 import pytest
 from fakes.job_stores import make_queued, make_record, make_store
 from fakes.page_server import page_server
-from fakes.page_visits import skip_or_fail
+from fakes.page_visits import NO_BROWSER, browser_program, skip_or_fail
 from playwright.sync_api import expect
 
 LIVE = 'Live'
@@ -127,6 +127,8 @@ def test_an_idle_server_is_small_and_is_asked_for_nothing(fresh_server, visit):
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='network namespaces are a feature of Linux')
 def test_the_page_works_without_any_network(tmp_path):
+    if browser_program() is None:
+        skip_or_fail(NO_BROWSER)
     unshare, ip = shutil.which('unshare'), shutil.which('ip', path=f'{os.environ["PATH"]}:/usr/sbin:/sbin')
     if unshare is None or ip is None:
         skip_or_fail('unshare or ip is missing here')
