@@ -29,18 +29,32 @@ const screens = new Map();
 /** @type {Map<string, HTMLAnchorElement>} */
 const links = new Map();
 let shown = '';
+/** Whether the shown screen could not be loaded, and whether the server was away. */
+let isMissing = false;
+let isAway = false;
 
 async function route() {
   const [name = '', ...parts] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
   if (location.hash === '#screen') return main.focus();
   if (!(name in SCREENS)) return location.replace('#/studio');
   const isMove = shown !== '' && shown !== name;
+  isMissing = false;
   try {
     await show(name, parts);
     if (isMove) main.focus({ preventScroll: true });
   } catch (error) {
+    isMissing = !screens.has(name);
     showError(error);
   }
+}
+
+/**
+ * Load the page again if a screen failed to load while the server was away: browsers keep the failure of a module.
+ * @param {string} state
+ */
+function repair(state) {
+  if (state === 'live' && isMissing && isAway) location.reload();
+  isAway = state === 'lost';
 }
 
 /**
@@ -94,7 +108,10 @@ function showBar() {
   }
   const state = el('span', { class: 'state', role: 'status' });
   document.querySelector('.live')?.append(state);
-  on('state', (name) => showState(state, name));
+  on('state', (name) => {
+    showState(state, name);
+    repair(name);
+  });
   /** @type {Map<string, string>} */
   const states = new Map();
   const recount = () => {

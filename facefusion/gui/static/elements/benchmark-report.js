@@ -3,7 +3,7 @@
 import { barChart } from './bar-chart.js';
 import { formatMoment } from './dates.js';
 import { el } from './dom.js';
-import { asWords, formatBytes, formatRate, formatSeconds } from './format.js';
+import { asWords, counted, formatBytes, formatRate, formatSeconds } from './format.js';
 import { icon } from './icon.js';
 import { recordBox } from './record-box.js';
 import { textTable } from './table.js';
@@ -46,7 +46,7 @@ function machine(report) {
     Providers: (providers ?? []).join(', '),
     System: system,
     Program: `FaceFusion ${facefusion}, Python ${python}, ONNX Runtime ${libraries?.onnxruntime ?? 'unknown'}`,
-    Runs: `${report.settings.cycle_count} runs of ${report.settings.frames} frames, ${report.settings.mode}`,
+    Runs: `${counted(report.settings.cycle_count, 'run')} of ${report.settings.frames} frames, ${report.settings.mode}`,
     Date: formatMoment(report.date),
   };
   const items = Object.entries(facts).filter(([, text]) => text);

@@ -113,7 +113,7 @@ function peopleTable({ persons, more_persons: more }) {
   const rows = persons.map((person) => {
     const reasons = Object.entries(person.frames_left_alone ?? {});
     const words = reasons.map(([reason, frames]) => `${REASONS[reason] ?? reason} (${counted(Number(frames), 'frame')})`);
-    return [`Person ${person.number}`, String(person.frames), String(person.frames_processed), words.join(', ') || 'nothing'];
+    return [`Person ${person.number}`, String(person.frames), String(person.frames_processed), words.join(', ') || '–'];
   });
   const titles = ['Person', 'Frames seen', 'Frames processed', 'Left alone, because'];
   const table = textTable({ label: 'People', titles, rows, numbers: [1, 2] });

@@ -92,7 +92,7 @@ class SettingsScreen extends HTMLElement {
     const named = Object.entries(paths).map(([name, path]) => /** @type {[string, string]} */ ([asWords(name), Array.isArray(path) ? path.join('\n') : (path ?? 'none')]));
     const kept = policies.map(({ key, value, help }) => /** @type {[string, string, string]} */ ([asWords(key), valueText(value), help]));
     this.facts.replaceChildren(
-      factCard('Versions', Object.entries(versions).map(([name, version]) => [name === 'facefusion' ? 'FaceFusion' : asWords(name), version])),
+      factCard('Versions', Object.entries(versions).map(([name, version]) => [name === 'facefusion' ? 'FaceFusion' : name, version])),
       factCard('Folders', named, true),
       policies.length > 0 ? factCard('Policies of this machine', kept) : '',
     );
