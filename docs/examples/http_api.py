@@ -9,8 +9,8 @@ library is used.
 
 import http.client
 import json
-import os
 import sys
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 
@@ -40,7 +40,7 @@ class Server:
     def upload(self, path):
         """Send a file to the server and return its path there."""
         with open(path, 'rb') as file:
-            return json.load(self.open('PUT', 'uploads/' + quote(os.path.basename(path)), file))['path']
+            return json.load(self.open('PUT', 'uploads/' + quote(Path(path).name), file))['path']
 
     def events(self):
         """Yield the name and data of each event."""
@@ -53,11 +53,11 @@ class Server:
 
 
 def main(address, target, result, *words):
+    """Run one step and write its result."""
     server = Server(address)
     args = {key: json.loads(value) for key, _, value in (word.partition('=') for word in words)}
     there = server.upload(target)
-    folder, name = os.path.split(there)
-    args |= {'target_path': there, 'output_path': os.path.join(folder, 'result-' + name)}
+    args |= {'target_path': there, 'output_path': str(Path(there).with_name('result-' + Path(there).name))}
     events = server.events()
     # The first event arrives when the stream is open, so that no later event is missed.
     next(events)
