@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
+from facefusion.doctor.findings import GROUPS as DOCTOR_GROUPS
 from facefusion.events import Emit, Message
 from facefusion.gui.options import GuiOptions
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
@@ -25,7 +26,7 @@ GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, *_JOB_GROUPS, Benchma
 
 def run(invocation: Invocation) -> int:
     """Serve the page until SIGINT or SIGTERM."""
-    from facefusion.gui.context import GuiContext
+    from facefusion.gui.context import CommandFlags, GuiContext
     from facefusion.gui.media_roots import find_roots
     from facefusion.gui.server import create_app, listen, serve
 
@@ -51,11 +52,14 @@ def run(invocation: Invocation) -> int:
 
     flags = given_flags(invocation.arguments, GROUPS)
     layers = layers_of(GROUPS, flags, invocation.ini, invocation.environ)
-    process_words = tuple(_process_words(invocation, layers))
-    jobs_words = ('--jobs-path', str(invocation.jobs_path().absolute()))
-    worker_words = (*jobs_words, *process_words)
-    command_words = worker_words if layers['jobs_path'] == 'flag' else process_words
-    context = GuiContext(invocation, roots, state_path, GROUPS, layers, worker_words, command_words)
+    process_flags = tuple(_process_flags(invocation, layers, PROCESS_GROUPS))
+    worker_flags = ('--jobs-path', str(invocation.jobs_path().absolute()), *process_flags)
+    command_flags = CommandFlags(
+        worker=worker_flags,
+        doctor=(*worker_flags[:2], *_process_flags(invocation, layers, DOCTOR_GROUPS)),
+        copied=worker_flags if layers['jobs_path'] == 'flag' else process_flags,
+    )
+    context = GuiContext(invocation, roots, state_path, GROUPS, layers, command_flags)
     serve(create_app(context, listening.access), listening, [announce], [context.shared.broadcast.close])
     return 0
 
@@ -68,11 +72,11 @@ def open_browser(address: str, emit: Emit) -> None:
         emit(Message('warn', 'gui', 'no browser was found: open the address by hand'))
 
 
-def _process_words(invocation: Invocation, layers: Mapping[str, Layer]) -> Iterator[str]:
-    """Yield the flags that give another command the process options of this one, except the job store."""
+def _process_flags(invocation: Invocation, layers: Mapping[str, Layer], groups: Iterable[type]) -> Iterator[str]:
+    """Yield the flags that give another command process options of this one, except the job store."""
     if invocation.arguments.config_path:
         yield from ('--config-path', str(Path(invocation.arguments.config_path).absolute()))
-    for group in PROCESS_GROUPS:
+    for group in groups:
         for info in describe(group):
             if layers.get(info.key) == 'flag' and info.key not in ('jobs_path', 'progress', 'profile'):
                 yield from option_words(info, getattr(invocation.settings[group], info.key))

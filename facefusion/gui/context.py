@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import to_thread
 
@@ -45,10 +45,22 @@ class SharedParts:
     def of(cls, context: GuiContext) -> SharedParts:
         """Return the parts for a context. Raises UsageError jobs-path."""
         store, log = context.workplace.job_store(), context.state_path / 'worker.log'
-        workers = WorkerChild(store.root, log, context.worker_words, dict(context.workplace.environ))
+        workers = WorkerChild(store.root, log, context.flags.worker, dict(context.workplace.environ))
         broadcast = Broadcast()
         surveys = Surveys(context.workplace, context.state_path / 'surveys', broadcast)
         return cls(store, JobBoard(store, broadcast), broadcast, workers, MediaLibrary(), surveys)
+
+
+class CommandFlags(NamedTuple):
+    """Flags that give other commands the process options of the server.
+
+    ``worker`` are those of workers and benchmarks, ``doctor`` those of ``facefusion doctor``, and ``copied`` those that
+    a copied command line needs in addition to the step.
+    """
+
+    worker: tuple[str, ...] = ()
+    doctor: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,7 @@ class GuiContext:
 
     ``workplace`` has the settings in force of all step and process options, and ``layers`` the layer that each value
     comes from; ``groups`` are their types. ``state_path`` is a folder for files of the page, such as the draft and
-    uploads. ``worker_words`` are the flags of a worker that the page starts, ``command_words`` those that a copied
-    command line needs in addition to the step.
+    uploads. ``flags`` are those of the commands that the page starts.
     """
 
     workplace: Workplace
@@ -66,8 +77,7 @@ class GuiContext:
     state_path: Path
     groups: tuple[type, ...] = STEP_GROUPS
     layers: Mapping[str, Layer] = field(default_factory=dict)
-    worker_words: tuple[str, ...] = ()
-    command_words: tuple[str, ...] = ()
+    flags: CommandFlags = field(default_factory=CommandFlags)
     shared: SharedParts = field(init=False)
 
     def __post_init__(self) -> None:

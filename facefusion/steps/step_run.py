@@ -207,7 +207,8 @@ def run_step(
     if report['credentials']['sidecar']:
         files += f' and its sidecar {sidecar_of(plan.output).name} (keep both in one folder)'
     emit(Message('info', 'run', f'wrote {files} in {seconds:.2f} seconds'))
-    facts = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size, 'models': list(plan.models)}
+    facts: dict[str, Any] = {'seconds': round(seconds, 3), 'size': plan.output.stat().st_size}
+    facts |= {'frame_size': list(plan.processed_size), 'models': list(plan.models)}
     emit(RunFinished(str(plan.output), report | facts))
     return report | facts
 

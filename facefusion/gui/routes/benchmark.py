@@ -25,7 +25,7 @@ _GROUPS = (BenchmarkOptions, ProcessorsOptions, *(registration.options for regis
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of benchmarks; a running one ends with the server."""
     folder = context.state_path / 'benchmarks'
-    runs = BenchmarkRuns(folder, context.worker_words, dict(context.workplace.environ), context.shared.broadcast)
+    runs = BenchmarkRuns(folder, context.flags.worker, dict(context.workplace.environ), context.shared.broadcast)
 
     async def listed(request: Request) -> Response:
         return json_reply(await in_thread(lambda: {'job_id': None, **runs.state, 'reports': runs.listed()}))

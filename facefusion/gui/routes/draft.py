@@ -15,6 +15,7 @@ from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.services.command_line import command_line, command_words
 from facefusion.services.step_plan import plan_of
+from facefusion.services.time_estimate import estimate_seconds
 
 
 def routes(context: GuiContext) -> RouteGroup:
@@ -35,7 +36,7 @@ def routes(context: GuiContext) -> RouteGroup:
         args = (await read_json(request)).get('args')
         settings = await in_thread(lambda: context.step_settings(args))
         given = {key for key, layer in context.layers.items() if layer == 'flag'}
-        words = [*command_words(settings, context.settings, given), *context.command_words]
+        words = [*command_words(settings, context.settings, given), *context.flags.copied]
         return json_reply({'words': words, 'line': command_line(words)})
 
     async def plan(request: Request) -> Response:
@@ -54,7 +55,7 @@ def routes(context: GuiContext) -> RouteGroup:
         return {
             'plan': planned.record,
             'remarks': [{'level': each.level, 'origin': each.origin, 'text': each.text} for each in remarks],
-            'seconds': None,
+            'seconds': estimate_seconds(context.shared.store, planned.record),
             'limit_exceeded': planned.is_over_limit,
         }
 

@@ -16,6 +16,9 @@ from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.route_group import RouteGroup, route, while_serving
 
 POLL_SECONDS = 0.25
+# Changes seldom come alone: for some seconds after one, the store is looked at more often.
+_LIVELY_POLL_SECONDS = 0.08
+_LIVELY_SECONDS = 3.0
 # A worker that starts or ends without a job changes no folder of the board.
 _WORKER_SECONDS = 2.0
 _HEADERS = {'cache-control': 'no-store', 'x-accel-buffering': 'no'}
@@ -49,13 +52,15 @@ class _Watcher:
         self._problem = ''
 
     async def run(self) -> None:
-        """Look four times a second, until the task is cancelled."""
+        """Look at the store, more often after a change, until the task is cancelled."""
+        lively_until = float('-inf')
         while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if self._shared.broadcast.has_clients:
-                await in_thread(self._look)
+            await asyncio.sleep(_LIVELY_POLL_SECONDS if time.monotonic() < lively_until else POLL_SECONDS)
+            if self._shared.broadcast.has_clients and await in_thread(self._look):
+                lively_until = time.monotonic() + _LIVELY_SECONDS
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Publish the changes since the last look; return whether a job changed."""
         publish = self._shared.broadcast.publish
         try:
             is_changed = self._shared.board.refresh()
@@ -68,8 +73,10 @@ class _Watcher:
                     self._workers = workers
                     publish('workers', {'workers': workers})
             self._problem = ''
+            return is_changed
         except FaceFusionError as error:
             # The store may be unreachable for a while; the page shows the message once.
             if error.message != self._problem:
                 self._problem = error.message
                 publish('message', {'level': 'error', 'origin': 'jobs', 'text': f'{error.message}: {error.cause}'})
+            return False

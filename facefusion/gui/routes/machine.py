@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from facefusion.gui.context import GuiContext, in_thread
+from facefusion.gui.diagnosis import diagnose
 from facefusion.gui.replies import json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_file
@@ -19,13 +19,9 @@ from facefusion.services.verification import verified
 def routes(context: GuiContext) -> RouteGroup:
     """Return the routes of checks."""
 
-    def diagnose() -> list[dict[str, Any]]:
-        from facefusion.doctor.findings import findings
-
-        return [asdict(finding) for finding in findings(context.workplace)]
-
     async def doctor(request: Request) -> Response:
-        return json_reply({'findings': await in_thread(diagnose)})
+        words, environ = context.flags.doctor, context.workplace.environ
+        return json_reply({'findings': await in_thread(lambda: diagnose(words, environ))})
 
     async def verify(request: Request) -> Response:
         path = str((await read_json(request)).get('path') or '')
