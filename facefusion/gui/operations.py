@@ -12,7 +12,13 @@ INTEGER: Schema = {'type': 'integer'}
 NUMBER: Schema = {'type': 'number'}
 BOOLEAN: Schema = {'type': 'boolean'}
 OBJECT: Schema = {'type': 'object'}
-JPEG, STREAM, TEXT, BINARY = 'image/jpeg', 'text/event-stream', 'text/plain', 'application/octet-stream'
+JPEG, PNG, STREAM, TEXT, BINARY = (
+    'image/jpeg',
+    'image/png',
+    'text/event-stream',
+    'text/plain',
+    'application/octet-stream',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +264,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         record({'state': _SURVEY_STATE, 'done': INTEGER, 'total': nullable(INTEGER)}, record=nullable(OBJECT)),
     ),
     ('DELETE', '/people/{key}'): Operation('stop the search', None, 204),
-    ('GET', '/people/{key}/crops/{number}'): Operation('a picture of a person', JPEG),
+    ('GET', '/people/{key}/crops/{number}'): Operation('a picture of a person', PNG),
     ('GET', '/jobs'): Operation(
         'all jobs; queued ones in the order in which they run', record({'jobs': array(named('JobSummary'))})
     ),

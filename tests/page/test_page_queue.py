@@ -7,7 +7,7 @@ import time
 import pytest
 from fakes.job_stores import make_queued, make_record, make_store
 from fakes.page_server import page_server
-from fakes.page_visits import copied
+from fakes.page_visits import copied, set_draft
 from fakes.tiny_clip import make_tiny_clip
 from playwright.sync_api import expect
 
@@ -138,6 +138,18 @@ def test_a_job_completes_when_its_browser_is_closed(server, visit, files):
     first.context.close()
     page = visit(server).open('queue')
     expect(column(page, 'Completed').get_by_role('link', name='alone')).to_be_visible(timeout=RUN_MS)
+
+
+def test_steps_of_a_draft_are_removed_and_added_from_the_studio(server, visit, files):
+    add_job(server, files, 'job')
+    set_draft(server, target_path=str(files / 'clip.mp4'), output_path=str(server.folder / 'other.mp4'))
+    page = visit(server).open('queue/job')
+    page.get_by_role('button', name='Remove step 1').click()
+    expect(page.get_by_text('This job has no steps yet.')).to_be_visible()
+    page.get_by_role('button', name='Add the step of the Studio').click()
+    expect(page.get_by_text('other.mp4')).to_be_visible()
+    (step,) = server.get('/jobs/job')['steps']
+    assert step['args']['output_path'] == str(server.folder / 'other.mp4')
 
 
 def test_a_job_is_deleted_after_a_question(server, visit, files):

@@ -113,6 +113,19 @@ def test_a_changed_option_is_marked_and_can_be_reset(visit, server, paths):
     expect(page.get_by_text('1 changed')).to_be_hidden()
 
 
+def test_a_number_between_the_steps_is_marked_and_not_sent(visit, server, paths):
+    set_draft(server, **paths)
+    page = visit(server).open()
+    page.get_by_role('searchbox', name='Find an option').fill('face mask blur')
+    number = page.locator('[data-key=face_mask_blur] input[type=number]')
+    number.fill('0.33')
+    expect(number).to_have_attribute('aria-invalid', 'true')
+    number.fill('0.4')
+    expect(number).to_have_attribute('aria-invalid', 'false')
+    page.wait_for_timeout(700)
+    assert server.get('/draft')['args']['face_mask_blur'] == 0.4
+
+
 def test_a_reload_keeps_the_draft(visit, server, paths):
     set_draft(server)
     page = visit(server).open()

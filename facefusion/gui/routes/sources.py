@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -25,21 +27,20 @@ def routes(context: GuiContext) -> RouteGroup:
     """Return the route of sources."""
     known: OrderedDict[FileKey, dict[str, Any]] = OrderedDict()
     lock = threading.Lock()
-    judges: list[SourceJudge] = []
 
     def judge_all(paths: list[str]) -> list[dict[str, Any]]:
         with lock:
-            return [{**judge_file(path), 'path': path} for path in paths]
+            # The networks are opened for the first unknown file, and closed after the last one.
+            open_judge = functools.cache(lambda: SourceJudge(context.workplace, context.settings))
+            return [{**judge_file(path, open_judge), 'path': path} for path in paths]
 
-    def judge_file(path: str) -> dict[str, Any]:
+    def judge_file(path: str, open_judge: Callable[[], SourceJudge]) -> dict[str, Any]:
         try:
             key = readable_key(context.roots, path)
         except MediaError as error:
             return SourceFitness(path, 'other', 0, [error.message], False)._asdict()
         if key not in known:
-            if not judges:
-                judges.append(SourceJudge(context.workplace, context.settings))
-            known[key] = judges[0].judge(key.path)._asdict()
+            known[key] = open_judge().judge(key.path)._asdict()
             while len(known) > _MOST_KEPT:
                 known.popitem(last=False)
         return known[key]

@@ -112,12 +112,47 @@ export class JobDetail extends HTMLElement {
     }
     if (job.error && !isOfStep) parts.push(recordBox(job.error));
     if (job.outputs?.length) parts.push(section('Results', ...results(job)));
-    const steps = (job.steps ?? []).map((/** @type {any} */ step, /** @type {number} */ at) => stepView(step, at, options));
-    const none = el('p', { class: 'muted', text: 'This job has no steps yet. Add one in the Studio.' });
-    parts.push(section('Steps', steps.length > 0 ? el('ol', { class: 'stack' }, ...steps) : none));
+    parts.push(section('Steps', ...this.steps(job.steps ?? [], job.state === 'drafted', options)));
     if (job.attempts?.length) parts.push(section('Attempts', attempts(job.attempts)));
     parts.push(section('Log', this.log()));
     this.replaceChildren(...parts);
+  }
+
+  /**
+   * A button that changes the steps of a drafted job.
+   * @param {HTMLElement | string} label
+   * @param {(path: string) => Promise<unknown>} change
+   */
+  stepButton(label, change) {
+    const button = el('button', { type: 'button', class: 'button small' }, label);
+    button.addEventListener('click', async () => {
+      button.disabled = true;
+      try {
+        await change(`jobs/${encodeURIComponent(this.jobId)}/steps`);
+      } catch (error) {
+        showError(error);
+      }
+      this.load();
+    });
+    return button;
+  }
+
+  /** @param {any[]} records @param {boolean} isDraft @param {Map<string, Option>} options */
+  steps(records, isDraft, options) {
+    const items = records.map((record, at) => {
+      const remove = isDraft ? this.stepButton(`Remove step ${at + 1}`, (path) => request('DELETE', `${path}/${at}`)) : null;
+      const item = stepView(record, at, options);
+      if (remove) item.append(el('div', { class: 'row' }, remove));
+      return item;
+    });
+    const none = el('p', { class: 'muted', text: 'This job has no steps yet.' });
+    const list = items.length ? el('ol', { class: 'stack' }, ...items) : none;
+    if (!isDraft) return [list];
+    const add = this.stepButton('Add the step of the Studio', async (path) => {
+      const { args } = await request('GET', 'draft');
+      await request('POST', path, { args });
+    });
+    return [list, el('div', { class: 'row' }, add)];
   }
 
   /** The log is fetched when it is opened. */

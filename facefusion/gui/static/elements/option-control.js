@@ -137,7 +137,12 @@ function numberField(option, { id, helpId, set }) {
     if (text === '') return input.validity.badInput ? undefined : set(null);
     if (input.checkValidity()) set(Number(text));
   };
-  input.addEventListener('input', () => take(input.value));
+  input.addEventListener('input', () => {
+    input.setAttribute('aria-invalid', String(!input.checkValidity()));
+    take(input.value);
+  });
+  // The browser says which values are possible.
+  input.addEventListener('change', () => input.reportValidity());
   const hasSlider = minimum !== null && maximum !== null && step !== null && (maximum - minimum) / step <= MOST_SLIDER_STEPS;
   if (!hasSlider) return { node: input, show: (value) => showNumber(input, value) };
   const slider = el('input', { type: 'range', min: minimum, max: maximum, step, 'aria-label': `${titleOf(option)}, slider` });
@@ -160,6 +165,7 @@ function showNumber(input, value) {
   // While someone types "0." the value is 0 already; the field keeps the text.
   if (document.activeElement === input && (input.validity.badInput || Number(input.value) === value)) return;
   if (input.value !== text) input.value = text;
+  input.setAttribute('aria-invalid', 'false');
 }
 
 /** @param {Option} option @param {Place} place @returns {Control} */

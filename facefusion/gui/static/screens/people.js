@@ -217,7 +217,7 @@ class People extends HTMLElement {
     const pool = [...new Set([...draft.list('source_paths'), ...[...map.values()].flat()])];
     const known = pool.map((path) => ({ path, kind: this.sources.kindOf(path) }));
     return personCard(person, {
-      crop: address(`people/${encodeURIComponent(this.id)}/crops/${person.number}`, { side: 224 }),
+      crop: address(`people/${encodeURIComponent(this.id)}/crops/${person.number}`),
       frames: survey.frames,
       first: survey.trim[0],
       isDoubtful: survey.doubtful.some((pair) => pair.person === person.number),
