@@ -8,8 +8,7 @@ that need a voice are left out; and the content gate judges the frame of a clip 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 from facefusion.errors import MediaError, ModelError, NoFaceError, UsageError
 from facefusion.events import Emit, Event, Message, silent
+from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
 from facefusion.faces.clip_tracks import ClipTracks
+from facefusion.faces.face import LinkedFace
 from facefusion.faces.options import (
     FaceDetectorOptions,
     FaceLandmarkerOptions,
@@ -37,6 +38,7 @@ from facefusion.media.image import on_white, read_image
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.kinds import images_of
 from facefusion.media.planes import Pixels
+from facefusion.models.store import ModelStore
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.crew import worker_count
@@ -61,6 +63,7 @@ from facefusion.safety.sample_cache import model_digests
 from facefusion.safety.voters import find_voters
 from facefusion.settings import Settings
 from facefusion.steps.arguments import freeze_models, with_mapped_sources
+from facefusion.steps.frame_cache import FrameCache
 from facefusion.steps.kept import Kept
 from facefusion.steps.step_run import StepEnvironment
 from facefusion.stopping import StopFlag
@@ -156,7 +159,7 @@ class StillRenderer:
         self._people_of = people_of
         self._kept = Kept()
         self._findings = ResultCache(_MOST_FINDINGS)
-        self._frames = _Frames(_MOST_FRAME_BYTES)
+        self._frames = FrameCache(_MOST_FRAME_BYTES)
 
     def render(self, settings: Settings, file: StillFile, environment: StepEnvironment, flag: StopFlag) -> Still:
         """Return the frame as a run with these settings would change it; nothing is fetched or written.
@@ -191,11 +194,25 @@ class StillRenderer:
         with work.timed('ages'):
             work.screening.check_ages(file.path, frame, selected)
         self._refuse_if_nobody(work, found, len(selected.frame))
-        with work.timed('prepare'):
-            chain = prepare_processors(work.context, tools.analyser, ())
         faces = faces_of(selected, 0)
+        task, is_changed = self._process(work, tools.analyser, frame, faces)
         named = registrations(tuple(processor.name for processor in plan.processors))
         will_change = any(registration.changes(settings, faces) for registration in named)
+        with work.timed('finish'):
+            written = _written(task.frame, plan)
+            (watermarks if will_change else NO_WATERMARKS).apply(written)
+            pixels = _opaque(written)
+        self._kept.step_ended()
+        work.seconds['total'] = time.monotonic() - started
+        return Still(pixels, is_changed, tuple(dict.fromkeys((*work.remarks, *notes))), work.seconds)
+
+    def _process(
+        self, work: _Work, analyser: FaceFinder, frame: Frame, faces: tuple[LinkedFace, ...]
+    ) -> tuple[FrameTask, bool]:
+        """Return the processed frame, and whether a processor changed it."""
+        plan = work.context.plan
+        with work.timed('prepare'):
+            chain = prepare_processors(work.context, analyser, ())
         # As for an image, the neighbours are copies of the frame.
         reach = plan.requirements.neighbours
         around = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
@@ -209,13 +226,7 @@ class StillRenderer:
         )
         with work.timed('process'):
             (is_changed,) = chain.apply([task])
-        with work.timed('finish'):
-            written = _written(task.frame, plan)
-            (watermarks if will_change else NO_WATERMARKS).apply(written)
-            pixels = _opaque(written)
-        self._kept.step_ended()
-        work.seconds['total'] = time.monotonic() - started
-        return Still(pixels, bool(is_changed), tuple(dict.fromkeys((*work.remarks, *notes))), work.seconds)
+        return task, bool(is_changed)
 
     def find_faces(
         self, settings: Settings, file: StillFile, environment: StepEnvironment, measured: Sequence[str] = ()
@@ -250,30 +261,14 @@ class StillRenderer:
         target, workers = self._library.info(file.path), worker_count(settings[ExecutionOptions])
         plan = make_still_plan(settings, target, workers, find_voters(store), measured)
         settings, left_out = still_settings(settings, target)
-        missing = [model_id for model_id in plan.models if store.file_size(model_id) is None]
-        if missing:
-            raise ModelError(
-                'model-missing',
-                f'not on this machine: {", ".join(missing)}',
-                cause='a preview fetches no models',
-                hint=f'run `facefusion models fetch {" ".join(missing)}`',
-                facts={'models': missing},
-            )
-        store.fetch(plan.models)
+        _check_models(store, plan.models)
         sessions = self._kept.sessions(store, settings[ExecutionOptions], environment.profile, emit)
         sessions.step_started((*plan.models, AGE_MODEL))
         sessions.ladder.begin(emit)
         scores, swaps = environment.folders.content_scores(), plan.requirements.source_faces
         screening = prepare_screening(sessions.at(workers), store, plan.gate_models, scores, swaps, emit, flag)
-        digests = tuple(sorted(model_digests(store, plan.models).items()))
-        detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
-        looks = detector, landmarker, settings[FaceSelectorOptions].max_faces, tuple(sessions.providers)
-        finding = *looks, digests
-        # The networks of processors and of the gate do not change the faces of the target.
-        finders = {*detector_models(detector), *landmarker_models(landmarker), *plan.measurements.models}
-        analysis = *looks, tuple(pair for pair in digests if pair[0] in finders)
-        images = images_of(plan.sources)
-        sources = {path: source_sha256(path, flag) for path in images}
+        analysis, finding = _deciding(plan, settings, sessions.providers, model_digests(store, plan.models))
+        sources = {path: source_sha256(path, flag) for path in images_of(plan.sources)}
         results = SourceResults(self._kept.sources, sources, finding)
         context = RunContext(plan, settings, sessions, None, emit, flag, environment.profile, results)
         is_clip = isinstance(target, VideoInfo)
@@ -360,26 +355,30 @@ class StillRenderer:
             work.remarks.append(f'no face of this frame is selected: {error.cause}')
 
 
-class _Frames:
-    """The frames that were used last, up to a number of bytes, at least one; each is stored unprocessed."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
-        self._frames: OrderedDict[Any, Frame] = OrderedDict()
-
-    def get(self, key: Any, load: Callable[[], Frame]) -> Frame:
-        frame = self._frames.pop(key, None) or load()
-        self._frames[key] = frame
-        while len(self._frames) > 1 and sum(map(_bytes_of, self._frames.values())) > self._most:
-            self._frames.popitem(last=False)
-        return frame
-
-    def clear(self) -> None:
-        self._frames.clear()
+def _check_models(store: ModelStore, models: Sequence[str]) -> None:
+    """Check the files of models. Raises ModelError model-missing, and the errors of ``ModelStore.fetch``."""
+    missing = [model_id for model_id in models if store.file_size(model_id) is None]
+    if missing:
+        raise ModelError(
+            'model-missing',
+            f'not on this machine: {", ".join(missing)}',
+            cause='a preview fetches no models',
+            hint=f'run `facefusion models fetch {" ".join(missing)}`',
+            facts={'models': missing},
+        )
+    store.fetch(models)
 
 
-def _bytes_of(frame: Frame) -> int:
-    return frame.width * frame.height * 6
+def _deciding(
+    plan: Plan, settings: Settings, providers: Sequence[Any], digests: Mapping[str, str]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return everything that decides the faces of the target, and everything that decides those of the sources."""
+    detector, landmarker = settings[FaceDetectorOptions], settings[FaceLandmarkerOptions]
+    looks = detector, landmarker, settings[FaceSelectorOptions].max_faces, tuple(providers)
+    # The networks of processors and of the gate do not change the faces of the target.
+    finders = {*detector_models(detector), *landmarker_models(landmarker), *plan.measurements.models}
+    pairs = sorted(digests.items())
+    return (*looks, tuple(pair for pair in pairs if pair[0] in finders)), (*looks, tuple(pairs))
 
 
 def _written(frame: Frame, plan: Plan) -> Frame:
