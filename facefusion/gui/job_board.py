@@ -39,6 +39,11 @@ class JobBoard:
                 self._broadcast.publish('gone', {'id': job_id})
         return bool(changes.changed or changes.gone)
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether a job was created, moved or deleted in the last seconds before a refresh."""
+        return self._board.has_moved
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Return all facts of one job. Raises the errors of ``JobStore.open``."""
         view = job_view(self._store, job_id)

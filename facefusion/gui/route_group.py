@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
@@ -26,20 +24,16 @@ def nothing() -> None:
 
 
 def while_serving(
-    close: Callable[[], None] = nothing, work: Callable[[], Coroutine[Any, Any, None]] | None = None
+    close: Callable[[], None] = nothing, start: Callable[[], None] = nothing
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
-    """Return a lifespan: ``work`` runs while the server does, and is cancelled before ``close`` is called."""
+    """Return a lifespan that calls ``start`` when the server starts and ``close`` when it ends."""
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        task = asyncio.create_task(work()) if work is not None else None
+        start()
         try:
             yield
         finally:
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
             close()
 
     return lifespan

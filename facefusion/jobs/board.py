@@ -68,6 +68,11 @@ class Board:
         with self._lock:
             return sorted((entry.summary for entry in self._entries.values()), key=_place)
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether a refresh found a file created, moved or deleted in the last seconds."""
+        return self._clock() < self._unsure_until
+
     def _refresh(self) -> Changes:
         now, stamps = self._clock(), folder_stamps(self._store.root)
         if stamps != self._folders:

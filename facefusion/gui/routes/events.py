@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,21 +11,22 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from facefusion.errors import FaceFusionError
+from facefusion.failures import as_failure
 from facefusion.gui.broadcast import event_text
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.route_group import RouteGroup, route, while_serving
 
 POLL_SECONDS = 0.25
-# Changes seldom come alone: for some seconds after one, the store is looked at more often.
+# After a job was created, moved or deleted, the store is looked at more often, because changes seldom come alone.
 _LIVELY_POLL_SECONDS = 0.08
-_LIVELY_SECONDS = 3.0
+_CLOSE_SECONDS = 2.0
 # A worker that starts or ends without a job changes no folder of the board.
 _WORKER_SECONDS = 2.0
 _HEADERS = {'cache-control': 'no-store', 'x-accel-buffering': 'no'}
 
 
 def routes(context: GuiContext) -> RouteGroup:
-    """Return the stream, and the task that looks at the store while a page listens."""
+    """Return the stream, and the thread that looks at the store while a page listens."""
     broadcast, watcher = context.shared.broadcast, _Watcher(context)
 
     async def stream() -> AsyncIterator[bytes]:
@@ -39,28 +40,39 @@ def routes(context: GuiContext) -> RouteGroup:
     async def listen(request: Request) -> Response:
         return StreamingResponse(stream(), media_type='text/event-stream', headers=_HEADERS)
 
-    return RouteGroup([route('/events', listen)], while_serving(work=watcher.run))
+    return RouteGroup([route('/events', listen)], while_serving(watcher.close, watcher.start))
 
 
 class _Watcher:
-    """Publishes changes of jobs and workers while a page listens."""
+    """Publishes changes of jobs and workers while a page listens.
+
+    It has a thread of its own: to hand each look to a thread of the pool would take twice the time of the look.
+    """
 
     def __init__(self, context: GuiContext) -> None:
         self._shared = context.shared
         self._workers: list[dict[str, Any]] | None = None
         self._looked = float('-inf')
         self._problem = ''
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='watch', daemon=True)
 
-    async def run(self) -> None:
-        """Look at the store, more often after a change, until the task is cancelled."""
-        lively_until = float('-inf')
-        while True:
-            await asyncio.sleep(_LIVELY_POLL_SECONDS if time.monotonic() < lively_until else POLL_SECONDS)
-            if self._shared.broadcast.has_clients and await in_thread(self._look):
-                lively_until = time.monotonic() + _LIVELY_SECONDS
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
 
-    def _look(self) -> bool:
-        """Publish the changes since the last look; return whether a job changed."""
+    def close(self) -> None:
+        """End the thread; it is not waited for while the store does not answer."""
+        self._stop.set()
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LIVELY_POLL_SECONDS if self._shared.board.has_moved else POLL_SECONDS):
+            if self._shared.broadcast.has_clients:
+                self._look()
+
+    def _look(self) -> None:
+        """Publish the changes since the last look."""
         publish = self._shared.broadcast.publish
         try:
             is_changed = self._shared.board.refresh()
@@ -73,10 +85,9 @@ class _Watcher:
                     self._workers = workers
                     publish('workers', {'workers': workers})
             self._problem = ''
-            return is_changed
-        except FaceFusionError as error:
+        except (FaceFusionError, OSError) as error:
             # The store may be unreachable for a while; the page shows the message once.
-            if error.message != self._problem:
-                self._problem = error.message
-                publish('message', {'level': 'error', 'origin': 'jobs', 'text': f'{error.message}: {error.cause}'})
-            return False
+            failure = as_failure(error)
+            if failure.message != self._problem:
+                self._problem = failure.message
+                publish('message', {'level': 'error', 'origin': 'jobs', 'text': f'{failure.message}: {failure.cause}'})
