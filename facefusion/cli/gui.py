@@ -9,7 +9,6 @@ from pathlib import Path
 from facefusion.benchmark.options import BenchmarkOptions
 from facefusion.cli.invocation import Invocation
 from facefusion.cli.parser import given_flags
-from facefusion.doctor.findings import GROUPS as DOCTOR_GROUPS
 from facefusion.events import Emit, Message
 from facefusion.gui.options import GuiOptions
 from facefusion.jobs.options import HaltOptions, NotifyOptions, QueueOptions
@@ -26,6 +25,7 @@ GROUPS: tuple[type, ...] = (*STEP_GROUPS, *PROCESS_GROUPS, *_JOB_GROUPS, Benchma
 
 def run(invocation: Invocation) -> int:
     """Serve the page until SIGINT or SIGTERM."""
+    from facefusion.doctor.findings import GROUPS as DOCTOR_GROUPS
     from facefusion.gui.context import CommandFlags, GuiContext
     from facefusion.gui.media_roots import find_roots
     from facefusion.gui.server import create_app, listen, serve

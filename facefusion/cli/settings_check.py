@@ -65,8 +65,9 @@ def check_settings(
     other commands every few seconds.
     """
     remarks: list[Message] = []
-    # An empty ini file, such as the shipped one, need not be checked against the options of all commands.
-    if is_run or (ini is not None and ini.values):
+    # The options of all commands are only needed for values: the shipped ini file has none.
+    has_variables = any(key.startswith(_PREFIX) and key not in _OTHER_VARIABLES for key in environ)
+    if (is_run and has_variables) or (ini is not None and ini.values):
         known = [group for module in OPTION_MODULES for group in import_module(module).GROUPS]
         remarks += [Message('info', _ORIGIN, text) for text in (check_ini(ini, known) if ini is not None else ())]
         remarks += [Message('warn', _ORIGIN, text) for text in unknown_variables(environ, known)]
