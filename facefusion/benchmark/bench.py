@@ -17,6 +17,7 @@ from facefusion.benchmark.estimate import estimate_record
 from facefusion.benchmark.gpu import Gpu
 from facefusion.benchmark.job import Case, JobTools, Material, Runs, run_case
 from facefusion.benchmark.options import BenchmarkOptions
+from facefusion.benchmark.program_start import program_start_seconds
 from facefusion.benchmark.progress import STAGE, BenchmarkProgress
 from facefusion.benchmark.spoken import make_voice
 from facefusion.errors import FaceFusionError, Interrupted, ModelError
@@ -146,7 +147,9 @@ class Bench:
         """Estimate the time of a chain on the clip of ``material``, unless the chain was left out."""
         cases = [case for case in results.cases if case.chain == chain]
         if cases:
-            results.estimates.append(estimate_record(chain, cases, *self._content(chain, material, folder)))
+            content, plan = self._content(chain, material, folder)
+            start = program_start_seconds(material.clip, self._workplace.environ)
+            results.estimates.append(estimate_record(chain, cases, content, plan, start))
 
     def plan(self, chain: Chain, material: Material, folder: Path) -> Plan:
         """Return the plan of a run. Raises the errors of ``plan_step``."""

@@ -1,6 +1,7 @@
 """Estimate how long a clip would take on this machine, from measured cases.
 
-The model of a chain: a run takes fixed seconds, and each frame the milliseconds of its stages. The milliseconds of a
+The model of a chain: a run takes fixed seconds, with those that the program needs to start, and each frame the
+milliseconds of its stages. The milliseconds of a
 stage are a linear function of the pixels of the frame; those of a stage that works on faces are a linear function of
 the pixels of a face, multiplied by the number of faces. The threads of a phase overlap its stages as they did in the
 measured case of the nearest size.
@@ -42,11 +43,14 @@ class StageKey(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """How the threads of a phase overlap: wall seconds per second of its stages, and CPU seconds per such second."""
+    """How the threads of a phase overlap: wall seconds per second of its stages, and CPU seconds per such second.
+
+    ``parallel`` is that of ``parallel_chunks`` in the measured case.
+    """
 
     wall: float
     cpu: float
-    chunks: int
+    parallel: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +72,7 @@ def point_of(case: Case, content: Content) -> Point:
     stages: dict[StageKey, float] = {}
     overlaps: dict[str, Overlap] = {}
     workers = cycles[0].plan.workers if cycles[0].plan is not None else 1
-    chunks = min(-(-case.frames // CHUNK_FRAMES), workers)
+    parallel = parallel_chunks(case.frames, workers)
     for phase in (ANALYSING, PROCESSING):
         found = [cycle.phases.get(phase, NO_PHASE) for cycle in cycles]
         work = _work(phase, stages_of(each.times for each in found), case.frames * len(cycles), faces)
@@ -76,7 +80,7 @@ def point_of(case: Case, content: Content) -> Point:
         busy = sum(work.values()) * case.frames * len(cycles) / 1e3
         if busy > 0:
             wall, cpu = sum(each.seconds for each in found), sum(each.cpu_seconds for each in found)
-            overlaps[phase] = Overlap(wall / busy, cpu / busy, chunks)
+            overlaps[phase] = Overlap(wall / busy, cpu / busy, parallel)
     ends = stages_of(cycle.times for cycle in cycles)
     stages |= {
         StageKey(END, name, 'faces' if name == 'link' else 'pixels'): ends[name].seconds
@@ -89,6 +93,14 @@ def point_of(case: Case, content: Content) -> Point:
     fixed = float(np.mean([_fixed(cycle) for cycle in cycles]))
     seconds = float(np.mean([cycle.seconds for cycle in cycles]))
     return Point(content, stages, overlaps, fixed, seconds, workers)
+
+
+def parallel_chunks(frames: int, workers: int) -> float:
+    """Return how many chunks of a clip are analysed at the same time on average, until the last one is finished."""
+    loads = [0] * workers
+    for start in range(0, frames, CHUNK_FRAMES):
+        loads[loads.index(min(loads))] += min(CHUNK_FRAMES, frames - start)
+    return frames / max(loads)
 
 
 def _fixed(cycle: Cycle) -> float:
@@ -114,13 +126,13 @@ def _work(phase: str, stages: Mapping[str, Any], frames: int, faces: set[str]) -
 
 
 class ChainModel:
-    """The model of a chain, fitted to at least one point."""
+    """The model of a chain, fitted to at least one point; ``start`` are the seconds that the program needs to start."""
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, points: Sequence[Point], start: float = 0.0) -> None:
         self._points = points
         keys = dict.fromkeys(key for point in points for key in point.stages)
         self._lines = {key: _fit(key, points) for key in keys}
-        self.fixed_seconds = float(np.mean([point.fixed for point in points]))
+        self.fixed_seconds = start + float(np.mean([point.fixed for point in points]))
 
     def ms_per_frame(self, content: Content) -> float:
         """Return the wall milliseconds of a frame of a clip."""
@@ -146,11 +158,13 @@ class ChainModel:
         overlap = nearest.overlaps.get(phase)
         if overlap is None:
             return 1.0
-        chunks = min(-(-content.frames // CHUNK_FRAMES), nearest.workers)
-        if phase == PROCESSING or chunks <= overlap.chunks:
+        if phase == PROCESSING:
             return overlap.wall
-        # Chunks are analysed in parallel, until they use all cores.
-        return max(overlap.wall * overlap.chunks / chunks, min(overlap.cpu / usable_cores(), overlap.wall))
+        # Chunks are analysed in parallel until they use all cores. A chunk that was alone had more threads, so the CPU
+        # time tells more than its wall time.
+        parallel = parallel_chunks(content.frames, nearest.workers)
+        least = overlap.cpu / min(parallel, usable_cores())
+        return max(overlap.wall * overlap.parallel / parallel, min(least, overlap.wall))
 
 
 def _fit(key: StageKey, points: Sequence[Point]) -> tuple[float, float]:
@@ -195,10 +209,13 @@ def errors_of(points: Sequence[Point]) -> EstimateError:
     return EstimateError('left out' if leaves_out else 'fitted', percent)
 
 
-def estimate_record(chain: Chain, cases: Sequence[Case], content: Content, plan: Plan) -> dict[str, Any]:
-    """Return the estimate for a clip as plain JSON; ``plan`` is that of the clip, ``cases`` are those of the chain."""
+def estimate_record(chain: Chain, cases: Sequence[Case], content: Content, plan: Plan, start: float) -> dict[str, Any]:
+    """Return the estimate for a clip as plain JSON.
+
+    ``plan`` is that of the clip, ``cases`` are those of the chain, and ``start`` are the seconds until a run begins.
+    """
     points = [point_of(case, case.content) for case in cases if case.content is not None]
-    model, errors = ChainModel(points), errors_of(points)
+    model, errors = ChainModel(points, start), errors_of(points)
     sizes = [point.content.pixels for point in points]
     return {
         'processors': list(chain.processors),

@@ -7,7 +7,7 @@ import pytest
 from facefusion.benchmark import estimate
 from facefusion.benchmark.clip_content import Content
 from facefusion.benchmark.cycle import ANALYSING, PROCESSING
-from facefusion.benchmark.estimate import END, ChainModel, Overlap, Point, StageKey, errors_of
+from facefusion.benchmark.estimate import END, ChainModel, Overlap, Point, StageKey, errors_of, parallel_chunks
 
 FIXED = 2.0
 
@@ -69,11 +69,24 @@ def test_one_case_is_enough_for_clips_of_its_size():
 def test_chunks_in_parallel_are_faster_until_the_cores_are_used(monkeypatch):
     monkeypatch.setattr(estimate, 'usable_cores', lambda: 2)
     model = ChainModel([point(720)])
-    short, long = content(720, frames=250), content(720, frames=5000)
+    short, long = content(720, frames=100), content(720, frames=5000)
     gain = model.ms_per_frame(short) - model.ms_per_frame(long)
     analysing = sum(ms for key, ms in stages_of(short).items() if key.phase == ANALYSING)
     # Alone, a chunk takes 0.8 of the sum of its stages; two chunks that use 1.2 cores each are limited by 2 cores.
     assert gain == pytest.approx((0.8 - 1.2 / 2) * analysing, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ('frames', 'workers', 'expected'), [(100, 2, 1.0), (250, 2, 1.0), (400, 2, 1.6), (500, 2, 2.0), (1000, 8, 4.0)]
+)
+def test_the_longest_worker_decides_how_many_chunks_are_parallel(frames, workers, expected):
+    assert parallel_chunks(frames, workers) == pytest.approx(expected)
+
+
+def test_the_start_of_the_program_is_a_part_of_the_fixed_seconds():
+    clip = content(720, frames=240)
+    assert ChainModel([point(720)], 1.5).fixed_seconds == FIXED + 1.5
+    assert ChainModel([point(720)], 1.5).seconds(clip) == pytest.approx(ChainModel([point(720)]).seconds(clip) + 1.5)
 
 
 def test_the_error_is_that_of_cases_that_the_model_has_not_seen():
