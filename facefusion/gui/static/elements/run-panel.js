@@ -87,7 +87,7 @@ export class RunPanel extends HTMLElement {
       ...[
         fact('Output', plan.kind === 'image' ? 'image' : counted(frames ?? 0, 'frame')),
         width ? fact('Size', `${width} × ${height}`) : null,
-        fact('Time', seconds !== null ? `about ${formatSeconds(seconds)}` : 'known after a first job'),
+        fact('Time', seconds !== null ? `about ${formatSeconds(seconds)}` : 'not known yet'),
         plan.memory_bytes ? fact('Memory', formatBytes(plan.memory_bytes)) : null,
         plan.work_bytes !== undefined ? fact('Disk', formatBytes((plan.work_bytes ?? 0) + (plan.output_bytes ?? 0))) : null,
       ].filter((node) => node !== null),
