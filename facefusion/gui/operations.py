@@ -244,7 +244,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         record({**_FILE, 'has_audio': BOOLEAN, 'remarks': array(STRING)}),
         query=('path',),
     ),
-    ('GET', '/media/frame'): Operation('an exact frame', JPEG, query=('path', 'number?', 'width?')),
+    ('GET', '/media/frame'): Operation(
+        'an exact frame; with optional, 204 instead of an error',
+        JPEG,
+        query=('path', 'number?', 'width?', 'optional?'),
+    ),
     ('GET', '/media/crop'): Operation(
         'a part of a frame', JPEG, query=('path', 'number?', 'x', 'y', 'width', 'height', 'side?')
     ),

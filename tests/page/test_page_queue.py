@@ -99,8 +99,6 @@ def test_a_failed_job_shows_its_cause_and_hint_and_a_retry_completes_it(server, 
     add_job(server, files, 'mishap', target.name, submit=True)
     target.unlink()
     visitor = visit(server)
-    # The board asks for a picture of the target that is not there.
-    visitor.expect('status of 4(04|22)')
     page = visitor.open('queue')
     column(page, 'Queued').get_by_role('button', name='Run', exact=True).click()
     failed = column(page, 'Failed')
@@ -167,8 +165,6 @@ def test_a_job_is_deleted_after_a_question(server, visit, files):
 def test_a_thousand_jobs_stay_usable(server, visit, files):
     fill_store(server.folder, MANY)
     visitor = visit(server)
-    # The targets of these jobs are not there.
-    visitor.expect('status of 4(03|04|22)')
     began = time.monotonic()
     page = visitor.open('queue')
     expect(column(page, 'Queued').get_by_role('heading')).to_contain_text(str(MANY // 2))

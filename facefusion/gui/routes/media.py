@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import UsageError
+from facefusion.errors import FaceFusionError, UsageError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import MediaLibrary
 from facefusion.gui.replies import json_reply
@@ -30,7 +30,13 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def frame(request: Request) -> Response:
         number, width = int(_number(request, 'number', 0)), int(_number(request, 'width', 0))
-        return await picture(request, lambda path: library.picture(path, number, width))
+        try:
+            return await picture(request, lambda path: library.picture(path, number, width))
+        except FaceFusionError:
+            # A thumbnail of a file that has vanished is no failure of the page.
+            if 'optional' not in request.query_params:
+                raise
+            return Response(status_code=204)
 
     async def crop(request: Request) -> Response:
         x, y, width, height = (_number(request, name, 0) for name in ('x', 'y', 'width', 'height'))

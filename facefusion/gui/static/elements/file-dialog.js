@@ -128,7 +128,7 @@ class Browser {
     const hasPicture = entry.kind === 'image' || entry.kind === 'video';
     const picture = el('span', { class: 'entry-picture' }, icon(isFolder ? 'folder' : entry.kind));
     if (hasPicture) {
-      const thumb = el('img', { alt: '', loading: 'lazy', src: address('media/frame', { path: entry.path, number: 0, width: 96 }) });
+      const thumb = el('img', { alt: '', loading: 'lazy', src: address('media/frame', { path: entry.path, number: 0, width: 96, optional: 1 }) });
       thumb.addEventListener('load', () => picture.replaceChildren(thumb));
       picture.append(thumb);
     }

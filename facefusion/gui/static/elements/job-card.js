@@ -85,7 +85,7 @@ export class JobCard extends HTMLElement {
   /** @param {string | null} path */
   showPicture(path) {
     this.picture.hidden = !path;
-    if (path) this.picture.src = address('media/frame', { path, number: 0, width: THUMB_WIDTH });
+    if (path) this.picture.src = address('media/frame', { path, number: 0, width: THUMB_WIDTH, optional: 1 });
     else this.picture.removeAttribute('src');
   }
 

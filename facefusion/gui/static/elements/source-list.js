@@ -128,6 +128,6 @@ export function thumbnail(path, kind, number = 0) {
   if (kind !== 'image' && kind !== 'video') return box;
   const picture = el('img', { alt: '' });
   picture.addEventListener('load', () => box.replaceChildren(picture));
-  picture.src = address('media/frame', { path, number, width: 128 });
+  picture.src = address('media/frame', { path, number, width: 128, optional: 1 });
   return box;
 }

@@ -64,7 +64,7 @@ function files(args) {
 function file(role, path, hasPicture = true) {
   const image = el('img', { alt: '', loading: 'lazy', width: 64, height: 44 });
   image.addEventListener('error', () => (image.hidden = true));
-  if (hasPicture) image.src = address('media/frame', { path, number: 0, width: THUMB_WIDTH });
+  if (hasPicture) image.src = address('media/frame', { path, number: 0, width: THUMB_WIDTH, optional: 1 });
   else image.hidden = true;
   return el(
     'li',
