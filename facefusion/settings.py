@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,11 @@ class IniFile:
 def program_path() -> Path:
     """Return the folder of the program, which contains the package, the model catalogue and the default ini file."""
     return Path(__file__).resolve().parent.parent
+
+
+def program_command(*words: str) -> list[str]:
+    """Return the command that runs this program with the same Python in a process of its own."""
+    return [sys.executable, str(program_path() / 'facefusion.py'), *words]
 
 
 def home_path(environ: Mapping[str, str]) -> Path:

@@ -101,8 +101,9 @@ class Bench:
                         if target is not None and case.cycles:
                             case.content = self._content(chain, material, folder)[0]
                 if target is not None:
+                    start = program_start_seconds(target, self._workplace.environ)
                     for chain, material in zip(chains, materials, strict=True):
-                        self._estimate(chain, replace(material, clip=target), results, folder)
+                        self._estimate(chain, replace(material, clip=target), results, folder, start)
             except Interrupted as stopped:
                 results.stopped = results.stopped or stopped
             finally:
@@ -143,12 +144,14 @@ class Bench:
             self._emit(Message('warn', STAGE, text))
         progress.end(case.resolution, is_skipped=error is not None)
 
-    def _estimate(self, chain: Chain, material: Material, results: Results, folder: Path) -> None:
-        """Estimate the time of a chain on the clip of ``material``, unless the chain was left out."""
+    def _estimate(self, chain: Chain, material: Material, results: Results, folder: Path, start: float) -> None:
+        """Estimate the time of a chain on the clip of ``material``, unless the chain was left out.
+
+        ``start`` are the seconds that the program needs to start.
+        """
         cases = [case for case in results.cases if case.chain == chain]
         if cases:
             content, plan = self._content(chain, material, folder)
-            start = program_start_seconds(material.clip, self._workplace.environ)
             results.estimates.append(estimate_record(chain, cases, content, plan, start))
 
     def plan(self, chain: Chain, material: Material, folder: Path) -> Plan:

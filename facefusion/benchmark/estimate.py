@@ -1,10 +1,9 @@
 """Estimate how long a clip would take on this machine, from measured cases.
 
 The model of a chain: a run takes fixed seconds, with those that the program needs to start, and each frame the
-milliseconds of its stages. The milliseconds of a
-stage are a linear function of the pixels of the frame; those of a stage that works on faces are a linear function of
-the pixels of a face, multiplied by the number of faces. The threads of a phase overlap its stages as they did in the
-measured case of the nearest size.
+milliseconds of its stages. The milliseconds of a stage are a linear function of the pixels of the frame; those of a
+stage that works on faces are a linear function of the pixels of a face, multiplied by the number of faces. The threads
+of a phase overlap its stages as they did in the measured case of the nearest size.
 """
 
 from __future__ import annotations

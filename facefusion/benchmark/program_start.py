@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from facefusion.settings import program_path
+from facefusion.settings import program_command
 
 _LONGEST_SECONDS = 60.0
 
@@ -20,12 +19,11 @@ def program_start_seconds(clip: Path, environ: Mapping[str, str]) -> float:
     Returns 0 if the process fails.
     """
     words = ['headless-run', '--dry-run', '--processors', 'face_debugger', '--log-level', 'error']
-    command = [sys.executable, str(program_path() / 'facefusion.py'), *words, '-t', str(clip)]
-    command += ['-o', str(clip.with_name(f'planned{clip.suffix}'))]
+    words += ['-t', str(clip), '-o', str(clip.with_name(f'planned{clip.suffix}'))]
     began = time.monotonic()
     with suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            command,
+            program_command(*words),
             env=dict(environ),
             capture_output=True,
             stdin=subprocess.DEVNULL,

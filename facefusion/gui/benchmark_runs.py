@@ -15,7 +15,7 @@ from typing import Any
 
 from facefusion.errors import InputError, JobError
 from facefusion.gui.broadcast import Broadcast
-from facefusion.settings import program_path
+from facefusion.settings import program_command
 
 MOST_REPORTS = 20
 _NAME = re.compile(r'[0-9]{8}-[0-9]{6}\.json')
@@ -55,10 +55,10 @@ class BenchmarkRuns:
             if self._state['is_running']:
                 raise JobError('benchmark-running', 'a benchmark is running', hint='wait for it, or stop it')
             self._folder.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, str(program_path() / 'facefusion.py'), 'benchmark', *self._words, *words]
+            command = program_command('benchmark', *self._words, *words, '--progress', 'json')
             with (self._folder / 'benchmark.log').open('wb') as messages:
                 self._process = subprocess.Popen(
-                    [*command, '--progress', 'json'],
+                    command,
                     env=self._environ,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

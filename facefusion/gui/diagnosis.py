@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from facefusion.errors import ResourceError
-from facefusion.settings import program_path
+from facefusion.settings import program_command
 
 _LONGEST_SECONDS = 180.0
 
@@ -20,10 +19,9 @@ def diagnose(words: Sequence[str], environ: Mapping[str, str]) -> list[dict[str,
 
     Raises ResourceError doctor-failed if the checks end without findings, or take longer than three minutes.
     """
-    command = [sys.executable, str(program_path() / 'facefusion.py'), 'doctor', '--format', 'json', *words]
     try:
         done = subprocess.run(
-            command,
+            program_command('doctor', '--format', 'json', *words),
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,

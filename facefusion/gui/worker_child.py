@@ -18,7 +18,7 @@ from facefusion.errors import JobError, ResourceError
 from facefusion.jobs.job_files import list_job_files
 from facefusion.jobs.worker_registry import live_workers
 from facefusion.ownership import host_name
-from facefusion.settings import program_path
+from facefusion.settings import program_command
 
 LARGEST_LOG = 2_000_000
 _TAIL_BYTES = 2000
@@ -106,7 +106,7 @@ class WorkerChild:
         return [f'the worker has ended: {self._last_lines()}' for child in ended if child.returncode not in (0, 1)]
 
     def _started(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(program_path() / 'facefusion.py'), 'job-run-all', '--watch', '--until-eof']
+        command = program_command('job-run-all', '--watch', '--until-eof')
         own_group: Any = {'start_new_session': True}
         if sys.platform == 'win32':
             own_group = {'creationflags': subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -15,13 +15,12 @@ from facefusion.pipeline.plan import Span
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.progress import Progress
 from facefusion.pipeline.publish import Publication, publish_image
-from facefusion.pipeline.render import RENDER, faces_of
+from facefusion.pipeline.render import RENDER, faces_of, still_task
 from facefusion.pipeline.report import FaceReport
 from facefusion.pipeline.selection import Selector, refuse_if_nobody
 from facefusion.pipeline.signing import WorkDone
 from facefusion.pipeline.tracking import Tracker
 from facefusion.pipeline.work_folder import WorkFolder
-from facefusion.processors.processor import FrameTask
 from facefusion.provenance.credentials_writer import Signed
 
 
@@ -34,18 +33,8 @@ def execute_image(run: PreparedRun, report: FaceReport) -> tuple[WorkDone, Signe
     _, selected, _ = _find_faces(run, frame, frame, report)
     faces = faces_of(selected, 0)
     watermarks = run.watermarks_if(run.changes(faces))
-    original = frame.untouched() if plan.requirements.original else None
-    # At the ends of a clip, copies of the end frame replace missing neighbours; all neighbours of an image are copies.
-    reach = plan.requirements.neighbours
-    neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
     with Progress(emit, 'processing', 1) as progress:
-        task = FrameTask(
-            frame.untouched(),
-            faces,
-            original=original,
-            neighbours=neighbours,
-            neighbour_faces=(faces,) * len(neighbours),
-        )
+        task = still_task(frame, faces, plan.requirements)
         with profile.span(RENDER, 1):
             (is_changed,) = run.chain.apply([task])
         # The label and the mark are applied at the size of the output.

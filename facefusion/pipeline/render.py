@@ -69,6 +69,20 @@ def faces_of(chunk: LinkedChunk, frame: int) -> tuple[LinkedFace, ...]:
     )
 
 
+def still_task(frame: Frame, faces: tuple[LinkedFace, ...], needed: Requirements) -> FrameTask:
+    """Return the task of a single frame, with everything that its processors need; ``frame`` stays unprocessed."""
+    # At the ends of a clip, copies of the end frame replace missing neighbours; all neighbours of an image are copies.
+    reach = needed.neighbours
+    neighbours = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
+    return FrameTask(
+        frame.untouched(),
+        faces,
+        original=frame.untouched() if needed.original else None,
+        neighbours=neighbours,
+        neighbour_faces=(faces,) * len(neighbours),
+    )
+
+
 class Shown(NamedTuple):
     """The output frames ``start`` to ``stop`` (exclusive), which show one source frame."""
 

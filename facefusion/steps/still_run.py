@@ -46,7 +46,7 @@ from facefusion.pipeline.fingerprints import source_sha256
 from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.prepare import check_sources, prepare_faces, prepare_processors
 from facefusion.pipeline.reference_face import find_wanted
-from facefusion.pipeline.render import faces_of
+from facefusion.pipeline.render import faces_of, still_task
 from facefusion.pipeline.selection import Selector, Wanted, refuse_if_nobody
 from facefusion.pipeline.still_people import people_of_frame
 from facefusion.pipeline.still_plan import make_still_plan, still_settings
@@ -210,20 +210,9 @@ class StillRenderer:
         self, work: _Work, analyser: FaceFinder, frame: Frame, faces: tuple[LinkedFace, ...]
     ) -> tuple[FrameTask, bool]:
         """Return the processed frame, and whether a processor changed it."""
-        plan = work.context.plan
         with work.timed('prepare'):
             chain = prepare_processors(work.context, analyser, ())
-        # As for an image, the neighbours are copies of the frame.
-        reach = plan.requirements.neighbours
-        around = tuple(frame.untouched() for _ in range(2 * reach + 1)) if reach else ()
-        original = frame.untouched() if plan.requirements.original else None
-        task = FrameTask(
-            frame.untouched(),
-            faces,
-            original=original,
-            neighbours=around,
-            neighbour_faces=(faces,) * len(around),
-        )
+        task = still_task(frame, faces, work.context.plan.requirements)
         with work.timed('process'):
             (is_changed,) = chain.apply([task])
         return task, bool(is_changed)
