@@ -7,10 +7,14 @@ The model store fetches weights and images, so tests that use ``store``, ``sessi
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
 
+# Many tests start new processes. Without stored bytecode, each of them would compile more than 300 modules.
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
+sys.dont_write_bytecode = False
 # Some tests import onnxruntime directly, which would collect usage data (facefusion/inference/runtime.py).
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 

@@ -111,14 +111,6 @@ def _take_mode(argv: list[str]) -> tuple[str, list[str]]:
             cause=f'it always runs the command {command}',
             hint=f'remove {MODE_FLAG} {mode}, or write {MODE_FLAG} headless {named}',
         )
-    if command not in COMMANDS:
-        noun = 'web page' if mode == 'gui' else 'benchmark'
-        raise UsageError(
-            'mode-not-there',
-            f'this version has no {noun} yet',
-            cause=f'{MODE_FLAG} {mode} means the command {command}',
-            hint=f'commands of this version: {", ".join(COMMANDS)}',
-        )
     return mode, rest if named else [command, *rest]
 
 

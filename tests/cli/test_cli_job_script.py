@@ -192,7 +192,7 @@ def test_a_running_job_is_cancelled_within_seconds_and_can_be_retried(program, f
     assert program('job-delete', 'j').code == 1
     began = time.monotonic()
     assert program('job-cancel', 'j').code == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     code, said = ended(process)
     assert code == 1 and '[cancelled]' in said and not list((folder / 'out').glob('*'))
     view = show(program, 'j')

@@ -155,6 +155,6 @@ def test_a_signal_stops_a_fetch(program, unreachable, tmp_path, command, monkeyp
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert process.returncode == 4 and '[interrupted]' in said
     assert files(tmp_path) == {'new': 'special'}

@@ -72,7 +72,7 @@ def test_a_signal_ends_the_run(program, words, tmp_path, number, event, stage, d
     began = time.monotonic()
     process.send_signal(number)
     out, said = process.communicate(timeout=30)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert process.returncode == 4, said
     assert '[interrupted]' in said and f'cause: {number.name} was received' in said and 'Traceback' not in said
     last = json.loads(out.splitlines()[-1])

@@ -14,7 +14,7 @@ from fakes.tiny_clip import luma_of
 
 from facefusion.gui.file_listing import MOST_ENTRIES
 
-GIGABYTES = 5 * 2**30
+GIGABYTES = 100 * 2**30
 
 
 def content(page, path, **headers):
@@ -78,7 +78,7 @@ def test_the_end_of_a_file_of_gigabytes_arrives_at_once_without_memory(page):
         reply.body == b'the e'
         and reply.headers['content-range'] == f'bytes {GIGABYTES - 5}-{GIGABYTES - 1}/{GIGABYTES}'
     )
-    assert time.monotonic() - started < 2 and memory_of(page) - before < 10e6
+    assert time.monotonic() - started < 10 and memory_of(page) - before < 10e6
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,16 @@ def test_hint_matches_the_output_of_pip(installer: ModuleType, output: str, hint
     assert hint in installer.failure_hint(output)
 
 
+def test_the_program_is_compiled_after_its_packages(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without stored bytecode, every start of the program takes about a second longer."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(installer, 'runtime_builds', lambda venv: [])
+    monkeypatch.setattr(installer, 'run', lambda arguments, action: ran.append(arguments))
+    installer.install_packages(installer.make_plan('cpu', (), None))
+    assert [command[1] for command in ran] == ['pip', 'pip', 'compileall']
+    assert ran[-1][-1] == str(installer.ROOT / 'facefusion')
+
+
 def test_failing_command_shows_its_last_lines(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installer, 'venv_python', lambda venv: Path(sys.executable))
     code = 'print("Ignoring x"); print("getaddrinfo failed"); raise SystemExit(3)'

@@ -62,7 +62,7 @@ def test_phases_and_stages_have_their_own_times(profile, no_thread_stays):
     analysing, processing = cycle.phases[ANALYSING], cycle.phases[PROCESSING]
     assert set(analysing.times) == {('decode',)} and set(processing.times) == {('decode',), (RENDER,)}
     # The upper limits allow for a busy machine.
-    assert 0.1 <= analysing.seconds < 2 and 0.1 <= processing.seconds < 2
+    assert 0.1 <= analysing.seconds < 5 and 0.1 <= processing.seconds < 5
     assert analysing.times['decode',].seconds >= 0.1
     assert 0.02 <= processing.times['decode',].seconds < processing.seconds
     assert set(cycle.times) == {('decode',), (RENDER,)} and cycle.times['decode',].calls == 2
@@ -72,13 +72,13 @@ def test_phases_and_stages_have_their_own_times(profile, no_thread_stays):
 def test_cpu_seconds_are_those_of_the_run_and_the_phase(profile):
     cycle = measured(profile)
     assert cycle.phases[ANALYSING].cpu_seconds >= 0.1 > cycle.phases[PROCESSING].cpu_seconds
-    assert 0.1 <= cycle.cpu_seconds < 1
+    assert 0.1 <= cycle.cpu_seconds < 3
 
 
 def test_the_seconds_of_a_batch_are_shared_by_its_frames(profile):
     for _ in range(2):
         first, second = measured(profile).frame_seconds
-        assert first == second and 0.04 <= first < 1
+        assert first == second and 0.04 <= first < 3
 
 
 def test_counts_plan_and_memory_are_kept(profile):

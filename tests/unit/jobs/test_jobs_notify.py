@@ -77,9 +77,9 @@ def test_the_command_runs_in_the_shell(tmp_path):
 def test_send_returns_at_once_and_close_waits(tmp_path):
     call, there = Call(), tmp_path / 'there'
     start = time.monotonic()
-    code = f'import time; time.sleep(0.4); open({str(there)!r}, "w")'
+    code = f'import time; time.sleep(1.0); open({str(there)!r}, "w")'
     call.notifier.send(python(code), JOB)
-    assert time.monotonic() - start < 0.3 and not there.exists()
+    assert time.monotonic() - start < 0.9 and not there.exists()
     with unlimited_waits() as unlimited:
         call.notifier.close()
     assert there.exists() and unlimited == []
@@ -137,7 +137,7 @@ def test_a_hanging_command_is_killed_with_its_children(tmp_path):
     pids = tmp_path / 'pids'
     start = time.monotonic()
     ((level, text),) = Call(seconds=0.5)(f'sleep 60 & echo $! > {pids}; echo waiting; sleep 60 | cat')
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert level == 'warn' and 'killed after 0.5 seconds' in text and 'waiting' in text
     wait_until(lambda: not is_alive(int(pids.read_text())))
 
@@ -146,7 +146,7 @@ def test_a_hanging_command_is_killed_with_its_children(tmp_path):
 def test_a_command_that_ignores_signals_is_killed():
     start = time.monotonic()
     Call(seconds=0.3)('trap "" TERM INT HUP; while :; do sleep 1; done')
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 @only_posix
@@ -157,7 +157,7 @@ def test_a_background_process_of_a_command_blocks_nothing(tmp_path):
     messages = Call()(f'sleep 60 <&0 & echo $! > {pids}; echo done')
     pid = int(pids.read_text())
     try:
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
         assert messages == [('debug', 'the command for job own is done: done')]
         assert is_alive(pid)
     finally:

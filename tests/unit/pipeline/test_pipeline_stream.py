@@ -188,7 +188,7 @@ def test_leaving_prefetch_early_stops_its_thread_and_closes_the_source(stopped):
         for _ in items:
             break
         items.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert source.closed and source.thread.startswith('prefetch')
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('prefetch')]
 

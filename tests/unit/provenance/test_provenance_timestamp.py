@@ -132,7 +132,7 @@ def test_the_wait_ends_with_its_threads(talk):
     begin = time.monotonic()
     with talking(talk) as url:
         response, failure = asked(url)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 20
         settle()
     assert response.status_code == 502
     assert str(failure) == 'it did not answer within 0.6 seconds'
@@ -261,7 +261,7 @@ def test_a_stop_ends_the_wait_for_an_authority(sign_at, tmp_path):
     with talking(lambda connection: (flag.set('requested'), hang(connection))) as url:
         with pytest.raises(Interrupted):
             sign_at(url, flag, require=False)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 20
         settle()
     assert not (tmp_path / 'out.jpg').exists()
 
