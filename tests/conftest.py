@@ -13,8 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 # Many tests start new processes. Without stored bytecode, each of them would compile more than 300 modules.
-os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
-sys.dont_write_bytecode = False
+os.environ['PYTHONDONTWRITEBYTECODE'] = ''
 # Some tests import onnxruntime directly, which would collect usage data (facefusion/inference/runtime.py).
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 
@@ -38,6 +37,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    sys.dont_write_bytecode = False
     # Generated cases are the same in every run, except with --exhaustive. They have no deadline, because their
     # duration depends on the load of the machine.
     is_sampled = not config.getoption('--exhaustive')

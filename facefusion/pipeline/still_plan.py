@@ -12,8 +12,9 @@ from facefusion.media.options import OutputOptions
 from facefusion.pipeline.crew import Crew
 from facefusion.pipeline.estimates import SOURCE_BYTES, MediaSize, fitted_memory
 from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import Plan, needed_models, planned_processors, processed_size, source_users
+from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.plan_sources import find_cast
+from facefusion.pipeline.planning import needed_models, planned_processors, processed_size, source_users
 from facefusion.pipeline.resources import check_memory
 from facefusion.pipeline.selection_requirements import (
     check_detector_size,

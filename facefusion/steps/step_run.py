@@ -38,8 +38,9 @@ from facefusion.pipeline.fingerprints import (
 from facefusion.pipeline.options import WorkOptions
 from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder, shares_disk
 from facefusion.pipeline.partial_files import remove_abandoned
-from facefusion.pipeline.plan import Plan, make_plan
+from facefusion.pipeline.plan import Plan
 from facefusion.pipeline.plan_checkpoint import describe_changes, load_plan, save_plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.prepare import prepare_run
 from facefusion.pipeline.resources import check_asked, check_threads
 from facefusion.pipeline.run import execute

@@ -18,7 +18,7 @@ from facefusion.models.digests import file_sha256
 from facefusion.pipeline.file_names import check_names
 from facefusion.pipeline.options import PathOptions
 from facefusion.pipeline.output import check_not_input
-from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.publish import publish_joined
 from facefusion.pipeline.signing import Clip, signer_of_join
 from facefusion.provenance.statement import ProcessorUse

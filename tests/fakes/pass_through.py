@@ -13,7 +13,8 @@ from facefusion.faces.chunk import LinkedChunk
 from facefusion.media.join import Joining
 from facefusion.media.reader import ReaderPool
 from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import CHUNK_FRAMES, Plan, make_plan
+from facefusion.pipeline.plan import CHUNK_FRAMES, Plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.publish import Publication, join_clip, publish_file
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering

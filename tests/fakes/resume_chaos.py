@@ -28,8 +28,9 @@ SHORT_UNITS = f"""
 import functools
 import facefusion.pipeline.plan as plan
 plan.CHUNK_FRAMES = {CHUNK}
+import facefusion.pipeline.planning as planning
 import facefusion.steps.step_run as step_run
-step_run.make_plan = functools.partial(plan.make_plan, segment_frames={SEGMENT})
+step_run.make_plan = functools.partial(planning.make_plan, segment_frames={SEGMENT})
 # Worker processes would not have the short chunks.
 import facefusion.pipeline.crew as crew
 crew.SEGMENTS_A_PROCESS = 1000000

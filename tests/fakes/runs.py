@@ -21,15 +21,14 @@ from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.measurement_types import Meters
 from facefusion.faces.options import FaceSelectorOptions
 from facefusion.inference.pool import SessionPool
-from facefusion.pipeline import plan as plans
-from facefusion.pipeline import render, units
+from facefusion.pipeline import planning, render, units
 from facefusion.pipeline.analyse import FaceTools
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.content_screening import ContentScreening
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.prepare import PreparedRun
 from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.run import execute
@@ -121,7 +120,7 @@ class ShortRuns:
     """Runs with short chunks and segments on one clip, in one work folder."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (plans, units):
+        for module in (planning, units):
             monkeypatch.setattr(module, 'CHUNK_FRAMES', CHUNK)
         monkeypatch.setattr(render.LinkedFaces.__init__, '__defaults__', (CHUNK,))
         self.folder = folder

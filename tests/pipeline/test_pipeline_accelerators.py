@@ -17,7 +17,7 @@ from fakes.media_files import photo_view, write_views
 from fakes.program import UNMARKED
 
 from facefusion.cli.main import main
-from facefusion.pipeline import plan as plans
+from facefusion.pipeline import planning
 from facefusion.steps import step_run
 
 pytestmark = pytest.mark.network
@@ -35,7 +35,7 @@ def clip(example_group, tmp_path_factory) -> Path:
 def run(clip, portrait_source, store, tmp_path, monkeypatch, capsys):
     """Return a function that runs the command and returns its exit code and its standard error."""
     store.fetch(('selfie_segmentation',))
-    monkeypatch.setattr(step_run, 'make_plan', functools.partial(plans.make_plan, segment_frames=SEGMENT))
+    monkeypatch.setattr(step_run, 'make_plan', functools.partial(planning.make_plan, segment_frames=SEGMENT))
 
     def call(output: str, provider: str, *more: str) -> tuple[int, str]:
         words = ['headless-run', '-s', portrait_source, '-t', clip, '-o', tmp_path / f'{output}.mp4', *UNMARKED]

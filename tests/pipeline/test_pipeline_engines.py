@@ -36,7 +36,7 @@ from facefusion.events import (
     StageProgress,
 )
 from facefusion.inference.options import ExecutionOptions
-from facefusion.pipeline import plan as plans
+from facefusion.pipeline import planning
 from facefusion.pipeline.work_folder import WorkFolder
 from facefusion.safety.content_gate import ContentGate
 from facefusion.settings import resolve
@@ -49,9 +49,9 @@ START, STOP, SEGMENT, SEED = 230, 270, 8, 21
 # Worker processes get the segments with the plan.
 SHORT_SEGMENTS = f"""
 import functools
-import facefusion.pipeline.plan as plan
+import facefusion.pipeline.planning as planning
 import facefusion.steps.step_run as step_run
-step_run.make_plan = functools.partial(plan.make_plan, segment_frames={SEGMENT})
+step_run.make_plan = functools.partial(planning.make_plan, segment_frames={SEGMENT})
 """
 
 
@@ -84,7 +84,7 @@ class Ran(NamedTuple):
 @pytest.fixture
 def execute(clip, portrait_source, store, tmp_path, monkeypatch):
     """Return a function that executes a run with an engine; runs with the same name share their work files."""
-    monkeypatch.setattr(step_run, 'make_plan', functools.partial(plans.make_plan, segment_frames=SEGMENT))
+    monkeypatch.setattr(step_run, 'make_plan', functools.partial(planning.make_plan, segment_frames=SEGMENT))
     monkeypatch.setattr(WorkFolder, 'remove_segments', lambda folder: None)
 
     def run(name: str, engine: str, workers: int, on_event=lambda event: None, flag: StopFlag | None = None) -> Ran:

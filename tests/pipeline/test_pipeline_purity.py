@@ -28,7 +28,8 @@ from facefusion.media.planes import plane_views
 from facefusion.media.reader import VideoReader
 from facefusion.pipeline.analyse import ChunkAnalysis
 from facefusion.pipeline.context import RunContext
-from facefusion.pipeline.plan import Span, make_plan
+from facefusion.pipeline.plan import Span
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.prepare import PreparedRun, prepare_run
 from facefusion.pipeline.render import LinkedFaces, SegmentRendering
 from facefusion.pipeline.watermarking import mark_of_run, watermarks_of_run

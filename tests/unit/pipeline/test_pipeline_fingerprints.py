@@ -33,7 +33,7 @@ from facefusion.pipeline.fingerprints import (
     target_sha256,
 )
 from facefusion.pipeline.options import PathOptions, WorkOptions
-from facefusion.pipeline.plan import make_plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.registry import ProcessorsOptions
 from facefusion.provenance.label_options import DisclosureOptions

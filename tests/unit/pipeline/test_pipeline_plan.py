@@ -21,7 +21,8 @@ from facefusion.media.image import write_image
 from facefusion.media.options import TrimOptions
 from facefusion.pipeline.estimates import SOURCE_BYTES
 from facefusion.pipeline.options import PathOptions, WorkflowOptions
-from facefusion.pipeline.plan import CHUNK_FRAMES, grid, make_plan
+from facefusion.pipeline.plan import CHUNK_FRAMES, grid
+from facefusion.pipeline.planning import make_plan
 from facefusion.processors.face_debugger.options import FaceDebuggerOptions
 from facefusion.processors.registration import Requirements
 from facefusion.processors.registry import ProcessorsOptions

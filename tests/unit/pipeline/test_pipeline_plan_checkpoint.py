@@ -9,8 +9,8 @@ from fakes.tiny_clip import make_tiny_clip
 from facefusion.cli.headless_run import GROUPS
 from facefusion.pipeline.fingerprints import RunDigests
 from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.plan_checkpoint import FILE_NAME, OTHER_VERSION, describe_changes, load_plan, save_plan
+from facefusion.pipeline.planning import make_plan
 from facefusion.settings import resolve
 
 DIGESTS = RunDigests('t', 'a', 'p', (), {'the target': 't', 'the settings': {'quality': 80}})

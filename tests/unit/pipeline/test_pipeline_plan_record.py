@@ -22,8 +22,8 @@ from facefusion.media.frame import PixelFrame
 from facefusion.media.image import write_image
 from facefusion.media.sound import probe_sound
 from facefusion.pipeline.options import PathOptions
-from facefusion.pipeline.plan import make_plan
 from facefusion.pipeline.plan_record import PLAN_VERSION, plan_as_record, plan_from_record
+from facefusion.pipeline.planning import make_plan
 from facefusion.processors.cast import Cast, CastPerson
 from facefusion.settings import resolve
 

@@ -20,7 +20,8 @@ from facefusion.media.image import read_image, write_image
 from facefusion.pipeline.analysis_cache import AnalysisCache
 from facefusion.pipeline.context import RunContext
 from facefusion.pipeline.fingerprints import RunDigests
-from facefusion.pipeline.plan import PlannedProcessor, make_plan
+from facefusion.pipeline.plan import PlannedProcessor
+from facefusion.pipeline.planning import make_plan
 from facefusion.pipeline.prepare import PreparedRun, prepare_run
 from facefusion.pipeline.processor_chain import Chain
 from facefusion.pipeline.work_folder import WorkFolder
