@@ -181,17 +181,20 @@ def _best_path(strip: npt.NDArray[np.generic], reach: int) -> npt.NDArray[np.int
     values = np.asarray(strip, np.float32)
     width = values.shape[1]
     shifts = np.arange(-reach, reach + 1)
-    total, origins = values[0], []
+    # A small penalty for moving keeps the path from following noise.
+    penalty = (0.01 * np.abs(shifts)).astype(np.float32)[:, None]
+    padded = np.full(width + 2 * reach, -1e3, np.float32)
+    neighbours = np.lib.stride_tricks.sliding_window_view(padded, width)
+    total, origins, columns = values[0], [], np.arange(width)
     for row in values[1:]:
-        padded = np.pad(total, reach, constant_values=-1e3)
-        # A small penalty for moving keeps the path from following noise.
-        offers = np.stack([padded[reach + s : reach + s + width] - 0.01 * abs(int(s)) for s in shifts])
+        padded[reach : reach + width] = total
+        offers = neighbours - penalty
         choice = offers.argmax(0)
         origins.append(shifts[choice])
-        total = offers[choice, np.arange(width)] + row
+        total = offers[choice, columns] + row
     path = [int(total.argmax())]
     for origin in reversed(origins):
-        path.append(int(np.clip(path[-1] + origin[path[-1]], 0, width - 1)))
+        path.append(min(max(path[-1] + int(origin[path[-1]]), 0), width - 1))
     return np.array(path[::-1], np.int64)
 
 

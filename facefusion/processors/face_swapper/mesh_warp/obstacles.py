@@ -106,8 +106,12 @@ def paint_out(texture: Bytes, mask: npt.NDArray[np.bool_] | Bytes) -> Bytes:
     filled = cv2.resize(cv2.inpaint(small, grown, 4, cv2.INPAINT_TELEA), size, interpolation=cv2.INTER_CUBIC)
     share = enlarge(blur(grown.astype(np.float32), 1), *size)
     # Without the factor, half of the edge of a painted-out line would show through the blurred edge of the mask.
-    share = np.minimum(share * 1.6, 1)[..., None]
-    return np.asarray(np.clip(texture * (1 - share) + filled * share + 0.5, 0, 255), np.uint8)
+    x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
+    part = slice(y, y + height), slice(x, x + width)
+    share = np.minimum(share[part] * 1.6, 1)[..., None]
+    painted = texture.copy()
+    painted[part] = np.clip(texture[part] * (1 - share) + filled[part] * share + 0.5, 0, 255)
+    return painted
 
 
 def _find_strands(view: UnrolledView, visibility: Floats, meter: SkinMeter) -> Bools:
