@@ -45,6 +45,11 @@ def pytest_configure(config):
     hypothesis.settings.load_profile('suite')
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One worker more than cores, because tests also wait: for processes, browsers and threads."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, 'sched_getaffinity') else None
+
+
 @pytest.fixture(scope='session', autouse=True)
 def certificate_folder(tmp_path_factory):
     """A certificate folder for these tests instead of that of the user; child processes inherit it."""
