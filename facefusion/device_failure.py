@@ -1,4 +1,4 @@
-"""Recognise errors of onnxruntime that report a failed accelerator, such as one that was lost during a run.
+"""Recognise errors of onnxruntime about an accelerator: a device that failed or was lost, or whose memory is full.
 
 Only this module contains the words of these errors.
 """
@@ -17,8 +17,13 @@ _FAILURE = re.compile(
     r'CoreML.*(?:fail|error)|QNN.*(?:fail|error)',
     re.IGNORECASE,
 )
-# A device without free memory is not lost.
-_SHORTAGE = re.compile(r'out of memory|failed to allocate memory|ALLOC_FAILED|OutOfMemory', re.IGNORECASE)
+# The words of onnxruntime's arena, of CUDA, of cuBLAS and cuDNN, of TensorRT, and of Direct3D.
+_MEMORY = re.compile(
+    r'failed to allocate memory for requested buffer|CUDA failure 2:|CUDA_ERROR_OUT_OF_MEMORY|out of memory|'
+    r'CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED|'
+    r'OutOfMemory|E_OUTOFMEMORY|8007000E',
+    re.IGNORECASE,
+)
 
 
 def as_device_failure(error: BaseException) -> ProviderError | None:
@@ -37,8 +42,13 @@ def as_device_failure(error: BaseException) -> ProviderError | None:
 
 
 def is_device_failure(text: str) -> bool:
-    """Whether a message of onnxruntime reports a failed accelerator."""
-    return _FAILURE.search(text) is not None and _SHORTAGE.search(text) is None
+    """Whether a message of onnxruntime reports a failed accelerator; one whose memory is full has not failed."""
+    return _FAILURE.search(text) is not None and _MEMORY.search(text) is None
+
+
+def is_device_memory_error(error: BaseException) -> bool:
+    """Whether an error of onnxruntime on an accelerator means that its memory is full."""
+    return _MEMORY.search(str(error)) is not None
 
 
 def _device_failed(text: str) -> ProviderError:

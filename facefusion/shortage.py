@@ -1,7 +1,8 @@
-"""Recognise errors of libraries that are caused by a shortage of memory or threads.
+"""Recognise errors of libraries that are caused by a shortage of the computer's memory or threads.
 
 Libraries report a failed allocation in different words, or as another error: FFmpeg reports a failed encoder, ONNX
-Runtime a broken model. Only this module contains these words.
+Runtime a broken model. Only this module contains these words; ``device_failure`` contains those for the memory of an
+accelerator.
 """
 
 from __future__ import annotations

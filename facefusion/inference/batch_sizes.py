@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from facefusion.device_failure import is_device_memory_error
 from facefusion.events import Emit, Message, silent
 from facefusion.inference.batch_check import random_inputs
 from facefusion.inference.batch_files import FOLDER, write_file
 from facefusion.inference.batch_rewriting import VERSION
 from facefusion.inference.device_session import is_crop_axis
-from facefusion.inference.memory_ladder import is_memory_error
 from facefusion.inference.pool import SessionPool
 from facefusion.models.digests import file_sha256
 
@@ -116,7 +116,7 @@ def probe_size(
         try:
             speeds[size] = size / _seconds_per_call(session.run_whole, inputs_of(size), clock)
         except Exception as error:  # onnxruntime raises unrelated types of its own
-            if size == 1 or not is_memory_error(error):
+            if size == 1 or not is_device_memory_error(error):
                 raise
             break
         if size > 1 and speeds[size] < speeds[best] * LEAST_GAIN:

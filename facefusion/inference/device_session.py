@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.device_failure import is_device_memory_error
 from facefusion.inference.engine_cache import EngineBuiltAgain
-from facefusion.inference.memory_ladder import MemoryLadder, device_error, is_memory_error
+from facefusion.inference.memory_ladder import MemoryLadder, device_error
 
 # The kinds of memory that a provider's buffers may have; those of other providers are in the memory of the CPU.
 _BUFFERS = {'CUDAExecutionProvider': 'cuda', 'TensorrtExecutionProvider': 'cuda'}
@@ -52,7 +53,7 @@ class DeviceSession:
                 outputs = self._in_parts(names, feeds, crops, size)
             except Exception as error:  # onnxruntime raises unrelated types of its own
                 self._bindings.clear()
-                if not is_memory_error(error):
+                if not is_device_memory_error(error):
                     raise device_error(error, self._model, '') or error from error
                 if size == 1 or not crops:
                     break

@@ -12,24 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from facefusion.device_failure import as_device_failure
+from facefusion.device_failure import as_device_failure, is_device_memory_error
 from facefusion.errors import ProviderError, ResourceError
 from facefusion.events import Emit, Message, silent
 
 T = TypeVar('T')
-# The words of onnxruntime's arena, of CUDA, of cuBLAS and cuDNN, of TensorRT, and of Direct3D.
-_MEMORY_WORDS = (
-    'Failed to allocate memory for requested buffer',
-    'CUDA failure 2:',
-    'CUDA_ERROR_OUT_OF_MEMORY',
-    'out of memory',
-    'CUBLAS_STATUS_ALLOC_FAILED',
-    'CUDNN_STATUS_ALLOC_FAILED',
-    'CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED',
-    'OutOfMemory',
-    'E_OUTOFMEMORY',
-    '8007000E',
-)
 _REQUESTED = re.compile(r'requested buffer of size (\d+)')
 
 
@@ -93,7 +80,7 @@ class MemoryLadder:
             try:
                 result = work()
             except Exception as error:  # onnxruntime raises unrelated types of its own
-                if not is_memory_error(error):
+                if not is_device_memory_error(error):
                     raise
             else:
                 self._note({'model': model, 'step': 'idle sessions freed', 'freed': freed}, f'{freed} idle were freed')
@@ -119,12 +106,13 @@ class MemoryLadder:
                 return create()
             except ProviderError as error:
                 # The words of onnxruntime are in its cause.
-                raise error.__cause__ if error.__cause__ and is_memory_error(error.__cause__) else error from error
+                cause = error.__cause__
+                raise cause if cause is not None and is_device_memory_error(cause) else error from error
 
         try:
             return work()
         except Exception as error:  # see ``with_fewer_sessions``
-            if not is_memory_error(error):
+            if not is_device_memory_error(error):
                 raise
         try:
             return self.with_fewer_sessions(model, release, work)
@@ -140,19 +128,13 @@ class MemoryLadder:
         self.emit(Message('warn', 'run', f'the memory of the accelerator ran out in {name}: {text}'))
 
 
-def is_memory_error(error: BaseException) -> bool:
-    """Whether an error of onnxruntime means that the memory of the accelerator ran out."""
-    text = str(error)
-    return any(word in text for word in _MEMORY_WORDS)
-
-
 def device_error(error: Exception, model: str, needs: str) -> ResourceError | ProviderError | None:
     """Return the error for a call that failed on an accelerator, or None if the device is not at fault.
 
     ``needs`` states in words what the call held in memory.
     """
     text = ' '.join(str(error).split())
-    if is_memory_error(error):
+    if is_device_memory_error(error):
         found = _REQUESTED.search(text)
         asked = f'; the last request was for {int(found[1]) / 1e6:.1f} MB' if found else ''
         return ResourceError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facefusion.device_failure import is_device_memory_error
 from facefusion.errors import ModelError, ProviderError
 from facefusion.events import Emit, Message, silent
 from facefusion.inference.builds import conflict_remedy, installed_builds
@@ -118,7 +119,8 @@ def probe_provider(name: str, device_id: int = 0) -> None:
         try:
             session.run(None, {'x': np.zeros(shape, np.float32)})
         except Exception as error:  # onnxruntime raises unrelated types of its own
-            raise_shortage(error)
+            if name == 'cpu' or not is_device_memory_error(error):
+                raise_shortage(error)
             raise provider_failure(name, str(error).splitlines()[0]) from error
 
 
@@ -238,6 +240,8 @@ def _preload_libraries(onnxruntime: Any) -> None:
 
 
 def _creation_error(error: Exception, model: Path | bytes, name: str) -> ModelError | ProviderError:
+    if name != 'cpu' and is_device_memory_error(error):
+        return provider_failure(name, str(error).splitlines()[0])
     raise_shortage(error)
     if isinstance(model, Path):
         # When memory runs out while onnxruntime reads a file, it reports the file as damaged.

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from fakes.batch_networks import crops, network
 
 from facefusion.inference import batch_check, batch_files, batch_rewriting
 from facefusion.inference.batch_files import FOLDER, batch_file, describe
 from facefusion.inference.providers import create_session
-from tests.fakes.batch_networks import crops, network
 
 REWRITTEN = ('plain', 'reshape', 'token', 'resize')
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from fakes.accelerator import Accelerator
+from fakes.batch_networks import network
 
 from facefusion.inference import batch_sizes as sizes_module
 from facefusion.inference.batch_files import FOLDER
 from facefusion.inference.batch_sizes import MOST_CROPS, PROBE_SECONDS, batch_sizes, cached_sizes, probe_size
 from facefusion.inference.pool import SessionPool
-from tests.fakes.accelerator import Accelerator
-from tests.fakes.batch_networks import network
 
 
 class Device:

@@ -6,12 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+from fakes.accelerator import OUT_OF_MEMORY, Accelerator
+from fakes.batch_networks import crops, network
 
 from facefusion.errors import ProviderError, ResourceError
 from facefusion.inference.batches import run_batched
 from facefusion.inference.pool import SessionPool
-from tests.fakes.accelerator import Accelerator
-from tests.fakes.batch_networks import crops, network
 
 KINDS = ('free', 'plain', 'reshape', 'token', 'resize')
 
@@ -165,7 +165,8 @@ def test_a_lost_device_is_a_failure_of_the_provider(opened):
     assert error.value.reference == 'device-failed' and '719' in error.value.cause
 
 
-def test_a_session_that_does_not_fit_is_loaded_after_idle_ones_are_freed(files, opened, monkeypatch):
+@pytest.mark.parametrize('text', ['CUDA failure 2: out of memory ; GPU=0', OUT_OF_MEMORY.format(size=4096)])
+def test_a_session_that_does_not_fit_is_loaded_after_idle_ones_are_freed(files, opened, monkeypatch, text):
     pool, device, _ = opened()
     pool.session('free').run(None, {'crops': crops(1)})
     real, failures = device.create, [1]
@@ -173,7 +174,7 @@ def test_a_session_that_does_not_fit_is_loaded_after_idle_ones_are_freed(files, 
     def create(*given, **named):
         if failures:
             failures.pop()
-            raise RuntimeError('CUDA failure 2: out of memory ; GPU=0')
+            raise RuntimeError(text)
         return real(*given, **named)
 
     import onnxruntime
