@@ -1,7 +1,8 @@
-"""Limits that the system sets for this process: memory, address space, data and threads."""
+"""Limits that the system sets for this process: memory, address space, data, threads and cores."""
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import threading
@@ -104,6 +105,13 @@ def thread_limits(system: Path = Path('/'), soft: SoftLimit = soft_limit) -> tup
     return tuple(limits)
 
 
+def usable_cores(system: Path = Path('/')) -> int:
+    """Return the number of cores that this process may use, by its affinity and the quotas of its control groups."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    quotas = [_core_quota(version, folder) for version, folder, _ in _control_groups(system, 'cpu')]
+    return max(min([cores, *(math.ceil(quota) for quota in quotas if quota is not None)]), 1)
+
+
 def probe_available(size: int, threads: int) -> tuple[bool, int]:
     """Return whether this process can map ``size`` more writable bytes, and how many more threads it can then start.
 
@@ -170,6 +178,18 @@ def _control_groups(system: Path, controller: str) -> Iterator[tuple[int, Path, 
         parts = [part for part in name.split('/') if part]
         for count in range(len(parts), -1, -1):
             yield version, root.joinpath(*parts[:count]), '/' + '/'.join(parts[:count])
+
+
+def _core_quota(version: int, folder: Path) -> float | None:
+    """Return the cores that a control group allows; None without a limit."""
+    with suppress(OSError, ValueError):
+        if version == 2:
+            quota, period = (folder / 'cpu.max').read_text().split()
+        else:
+            quota, period = ((folder / f'cpu.cfs_{name}_us').read_text() for name in ('quota', 'period'))
+        # Without a limit, the quota of version 2 is 'max', and that of version 1 is -1.
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None
 
 
 def _memory_group(version: int, folder: Path, name: str) -> Limit | None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from facefusion.benchmark.machine import usable_cores
 from facefusion.errors import UsageError
 from facefusion.faces.options import FaceDetectorOptions, FaceLandmarkerOptions, FaceSelectorOptions
 from facefusion.faces.point_analyser import make_analyser
 from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import open_sessions
+from facefusion.limits import usable_cores
 from facefusion.media.info import VideoInfo
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import Timeline

@@ -19,8 +19,8 @@ from facefusion.benchmark.clip_content import Content
 from facefusion.benchmark.clips import RATE
 from facefusion.benchmark.cycle import ANALYSING, NO_PHASE, PROCESSING, Cycle
 from facefusion.benchmark.job import Case
-from facefusion.benchmark.machine import usable_cores
 from facefusion.benchmark.stages import OTHER, stages_of
+from facefusion.limits import usable_cores
 from facefusion.pipeline.plan import CHUNK_FRAMES, Plan
 from facefusion.processors.registry import registrations
 

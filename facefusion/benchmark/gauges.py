@@ -1,4 +1,4 @@
-"""Gauges of this process and the machine: peak memory, memory of the graphics card, and energy."""
+"""Gauges of this process and the machine: peak memory, memory of the GPU, and energy."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ class Gauges:
         self._process = process
         self._own = psutil.Process()
         self._stop = threading.Event()
+        # The thread and the caller of ``readings`` both take samples.
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name='gauges', daemon=True)
 
     def __enter__(self) -> Self:
         self._is_exact = _reset_peak(self._process)
         self._peak = self._resident()
+        self._own_device: int | None = None
         self._device = self._gpu.used_bytes() if self._gpu is not None else None
         self._energy = GpuEnergy(self._gpu) if self._gpu is not None else None
         self._zones = cpu_zones(self._power)
@@ -56,12 +59,15 @@ class Gauges:
 
     def readings(self) -> Readings:
         """Return the peaks and the energy since the block began."""
-        self._sample()
-        peak = _peak_of(self._process) if self._is_exact else None
-        spent = [zone.joules() for zone in self._zones]
-        joules = sum(each for each in spent if each is not None) if spent and None not in spent else None
-        gpu_joules = self._energy.joules() if self._energy is not None else None
-        return Readings(max(peak or 0, self._peak), self._device, joules, gpu_joules)
+        with self._lock:
+            self._sample()
+            peak = _peak_of(self._process) if self._is_exact else None
+            spent = [zone.joules() for zone in self._zones]
+            joules = sum(each for each in spent if each is not None) if spent and None not in spent else None
+            gpu_joules = self._energy.joules() if self._energy is not None else None
+            # The memory of all programs counts only where that of this process is unknown.
+            device = self._device if self._own_device is None else self._own_device
+            return Readings(max(peak or 0, self._peak), device, joules, gpu_joules)
 
     def _resident(self) -> int:
         return int(self._own.memory_info().rss)
@@ -71,14 +77,15 @@ class Gauges:
         for zone in self._zones:
             zone.joules()
         if self._gpu is not None:
-            used = self._gpu.used_bytes()
-            self._device = used if self._device is None else max(self._device, used or 0)
+            self._own_device = _larger(self._own_device, self._gpu.own_bytes())
+            self._device = _larger(self._device, self._gpu.used_bytes())
         if self._energy is not None:
             self._energy.sample()
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            self._sample()
+            with self._lock:
+                self._sample()
 
 
 class EnergyZone:
@@ -92,17 +99,15 @@ class EnergyZone:
         self._last = _number(self._counter)
         self._range = _number(folder / 'max_energy_range_uj') or 0
         self._spent = 0
-        self._lock = threading.Lock()
 
     def joules(self) -> float | None:
         """Return the joules; None if the counter cannot be read, as only root may on many systems."""
         now = _number(self._counter)
-        with self._lock:
-            if now is None or self._last is None:
-                return None
-            self._spent += now - self._last if now >= self._last else now + self._range - self._last
-            self._last = now
-            return self._spent / 1e6
+        if now is None or self._last is None:
+            return None
+        self._spent += now - self._last if now >= self._last else now + self._range - self._last
+        self._last = now
+        return self._spent / 1e6
 
 
 def cpu_zones(power: Path = _POWER) -> list[EnergyZone]:
@@ -115,6 +120,10 @@ def cpu_zones(power: Path = _POWER) -> list[EnergyZone]:
     except OSError:
         return []
     return [EnergyZone(path) for path in folders if _text(path / 'name').startswith('package')]
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 def _number(path: Path) -> int | None:

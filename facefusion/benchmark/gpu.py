@@ -1,4 +1,4 @@
-"""The graphics card of a run: name, driver, memory and energy, as far as the system reports them.
+"""The GPU of a run: name, driver, memory and energy, as far as the system reports them.
 
 The values come from NVML through the package pynvml (nvidia-ml-py) where it is installed; name and driver otherwise
 from the program nvidia-smi.
@@ -18,7 +18,7 @@ _SMI_SECONDS = 10
 
 
 class Gpu:
-    """A card of NVML. Each method returns None for a value that the card or its driver does not report."""
+    """A GPU of NVML. Each method returns None for a value that the GPU or its driver does not report."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
@@ -31,25 +31,25 @@ class Gpu:
         driver = self._ask(lambda: _text(self._nvml.nvmlSystemGetDriverVersion()))
         return {'name': name, 'driver': driver, 'memory_bytes': memory}
 
+    def own_bytes(self) -> int | None:
+        """Return the memory of this process on the GPU; None if the driver does not list it, as in containers."""
+        listed = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or []
+        return next((each.usedGpuMemory for each in listed if each.pid == os.getpid()), None)
+
     def used_bytes(self) -> int | None:
-        """Return the memory of this process on the card; where processes are not listed, all used memory."""
-        own: int | None = self._ask(self._own_bytes)
-        all_used: int | None = self._ask(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used))
-        return own or all_used
+        """Return the memory of all programs on the GPU."""
+        used: int | None = self._ask(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used))
+        return used
 
     def joules(self) -> float | None:
-        """Return the energy that the card has used since its driver was loaded."""
+        """Return the energy that the GPU has used since its driver was loaded."""
         found: int | None = self._ask(lambda: int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)))
         return None if found is None else found / 1e3
 
     def watts(self) -> float | None:
-        """Return the power of the card now."""
+        """Return the power of the GPU now."""
         found: int | None = self._ask(lambda: int(self._nvml.nvmlDeviceGetPowerUsage(self._handle)))
         return None if found is None else found / 1e3
-
-    def _own_bytes(self) -> int | None:
-        processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
-        return next((each.usedGpuMemory for each in processes if each.pid == os.getpid()), None)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
@@ -59,7 +59,7 @@ class Gpu:
 
 
 def find_gpu(device_id: int, load: Callable[[str], Any] = import_module) -> Gpu | None:
-    """Return the card with this number; None without NVML, a driver or a card."""
+    """Return the GPU with this number; None without NVML, a driver or a GPU."""
     try:
         nvml = load('pynvml')
     except ImportError:
@@ -72,7 +72,7 @@ def find_gpu(device_id: int, load: Callable[[str], Any] = import_module) -> Gpu 
 
 
 def describe_gpu(gpu: Gpu | None, device_id: int) -> dict[str, Any] | None:
-    """Return name, driver and memory in bytes of the card, None without one."""
+    """Return name, driver and memory in bytes of the GPU, None without one."""
     return gpu.as_record() if gpu is not None else _ask_smi(device_id)
 
 
@@ -94,7 +94,7 @@ def _text(value: str | bytes) -> str:
 
 
 class GpuEnergy:
-    """Sums the energy of a card since it was created; None if the card reports neither energy nor power.
+    """Sums the energy of a GPU since it was created; None if the GPU reports neither energy nor power.
 
     Where the driver counts no energy, ``sample`` sums power over time, so it must be called several times a second.
     """
@@ -108,7 +108,7 @@ class GpuEnergy:
         self._watts = gpu.watts() if self._counter is None else None
 
     def sample(self) -> None:
-        """Read the power, where the card counts no energy."""
+        """Read the power, where the GPU counts no energy."""
         if self._counter is None and self._watts is not None:
             now, watts = self._clock(), self._gpu.watts()
             watts = self._watts if watts is None else watts

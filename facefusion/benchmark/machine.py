@@ -1,23 +1,22 @@
-"""The machine of a benchmark: processor, graphics card, memory, system and versions."""
+"""The machine of a benchmark: processor, GPU, memory, system and versions."""
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from facefusion.benchmark.gpu import Gpu, describe_gpu
+from facefusion.limits import usable_cores
 from facefusion.models.choice import physical_memory
 from facefusion.packages import installed_versions
 from facefusion.version import VERSION
 
 _LIBRARIES = ('av', 'numpy', 'opencv-python-headless', 'pillow')
 _RUNTIMES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino', 'onnxruntime-rocm')
-_CPUINFO, _CONTROL_GROUPS = Path('/proc/cpuinfo'), Path('/sys/fs/cgroup')
+_CPUINFO = Path('/proc/cpuinfo')
 
 
 def describe_machine(gpu: Gpu | None, device_id: int, providers: Sequence[str]) -> dict[str, Any]:
@@ -32,29 +31,6 @@ def describe_machine(gpu: Gpu | None, device_id: int, providers: Sequence[str]) 
         'libraries': installed_versions((*_RUNTIMES, *_LIBRARIES)),
         'providers': list(providers),
     }
-
-
-def usable_cores(groups: Path = _CONTROL_GROUPS) -> int:
-    """Return the number of cores that this process may use, by its affinity and the quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    quotas = [quota for read in (_quota, _old_quota) if (quota := read(groups)) is not None]
-    return max(min([cores, *(math.ceil(quota) for quota in quotas)]), 1)
-
-
-def _quota(groups: Path) -> float | None:
-    """Return the cores that a control group of version 2 allows, None without a limit."""
-    with suppress(OSError, ValueError):
-        quota, period = (groups / 'cpu.max').read_text().split()
-        return int(quota) / int(period)
-    return None
-
-
-def _old_quota(groups: Path) -> float | None:
-    """Return the cores that a control group of version 1 allows, None without a limit."""
-    with suppress(OSError, ValueError):
-        quota, period = (int((groups / 'cpu' / f'cpu.cfs_{name}_us').read_text()) for name in ('quota', 'period'))
-        return quota / period if quota > 0 else None
-    return None
 
 
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:

@@ -53,11 +53,11 @@ def check_folders(workplace: Workplace) -> Iterator[Finding]:
 
 def check_memory() -> Iterator[Finding]:
     """Show the available memory, and the limits of the system."""
-    from facefusion.limits import available_memory, memory_limits
+    from facefusion.limits import available_memory, memory_limits, usable_cores
 
     memory = available_memory()
     if memory is not None:
-        yield Finding('memory', 'ok', f'{memory / 1e9:.1f} GB available, {os.cpu_count()} CPU cores')
+        yield Finding('memory', 'ok', f'{memory / 1e9:.1f} GB available, {usable_cores()} usable CPU cores')
     for limit in memory_limits():
         if limit.kind != 'memory':
             yield Finding(limit.name, 'ok', str(limit))

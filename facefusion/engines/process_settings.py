@@ -1,4 +1,4 @@
-"""Settings of the entire process, which commands that run steps apply once, and which the library never applies."""
+"""Settings of the entire process, applied by everything that plans or runs a step."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from facefusion.stopping import StopFlag
 
 
 class WorkerUnits:
-    """Prepares what units need when the first unit of their kind comes, and keeps it for the next ones."""
+    """Loads models and decoders at the first unit of each kind, and keeps them for the next units."""
 
     def __init__(self, task: WorkerTask, flag: StopFlag, emit: Emit) -> None:
         self._task = task

@@ -72,7 +72,7 @@ class BenchmarkRuns:
             return self._state
 
     def stop(self) -> None:
-        """Stop the benchmark; the cases that it has measured remain in its report."""
+        """Stop the benchmark; unless the server ends, the cases that it has measured remain in its report."""
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 self._process.terminate()
@@ -142,4 +142,4 @@ class BenchmarkRuns:
 
 def _machine(machine: dict[str, Any]) -> str:
     cpu = machine.get('cpu')
-    return str(cpu.get('name', '')) if isinstance(cpu, dict) else str(cpu or '')
+    return str(cpu.get('model', '')) if isinstance(cpu, dict) else str(cpu or '')

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from anyio import to_thread
 
-from facefusion.errors import UsageError
 from facefusion.faces.face_map import parse_face_map
 from facefusion.faces.options import ReferenceFaceOptions
 from facefusion.gui.broadcast import Broadcast
 from facefusion.gui.job_board import JobBoard
 from facefusion.gui.media_library import MediaLibrary
 from facefusion.gui.media_roots import MediaRoots
+from facefusion.gui.replies import invalid
 from facefusion.gui.surveys import Surveys
 from facefusion.gui.worker_child import WorkerChild
 from facefusion.jobs.store import JobStore
@@ -95,7 +95,7 @@ class GuiContext:
         Raises UsageError request-argument, option-refused, path-not-absolute, path-outside-roots.
         """
         if not isinstance(args, dict | None):
-            raise UsageError('request-argument', 'args is not an object')
+            raise invalid('args is not an object')
         settings = request_settings(self.settings, args or {}, STEP_GROUPS)
         self.check_paths(settings)
         return settings

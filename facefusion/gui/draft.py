@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facefusion.errors import JobError, UsageError
+from facefusion.errors import JobError
+from facefusion.gui.replies import invalid
 
-EMPTY: Mapping[str, Any] = {'version': 0, 'args': {}, 'name': ''}
+EMPTY: Mapping[str, Any] = {'version': 0, 'args': {}}
 
 
 class DraftStore:
@@ -21,7 +22,7 @@ class DraftStore:
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
-        """Return version, args and name; an empty draft where the file is missing or damaged."""
+        """Return version and args; an empty draft where the file is missing or damaged."""
         try:
             draft = json.loads(self._path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
@@ -31,16 +32,16 @@ class DraftStore:
         )
         return {**EMPTY, **draft} if is_valid else dict(EMPTY)
 
-    def write(self, version: int, args: Mapping[str, Any], name: str) -> int:
+    def write(self, version: int, args: Mapping[str, Any]) -> int:
         """Replace the draft that has this version; return the new version.
 
         Raises JobError draft-outdated, and UsageError request-argument for an infinite number.
         """
-        draft = {'version': version + 1, 'args': dict(args), 'name': name}
+        draft = {'version': version + 1, 'args': dict(args)}
         try:
             text = json.dumps(draft, allow_nan=False)
         except ValueError as error:
-            raise UsageError('request-argument', 'the draft cannot be stored', cause=str(error)) from None
+            raise invalid(f'the draft cannot be stored: {error}') from None
         with self._lock:
             stored = self.read()
             if version != stored['version']:

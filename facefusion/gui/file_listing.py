@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from facefusion.gui.media_roots import MediaRoots
 from facefusion.media.kinds import AUDIO_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
 MOST_ENTRIES = 2000
-# Entries beyond this number are not even looked at, so that a huge folder cannot stop the server.
+# Entries beyond this number are not read, so that a huge folder cannot stop the server.
 MOST_SCANNED = 20_000
 _KINDS = (('image', IMAGE_EXTENSIONS), ('video', VIDEO_EXTENSIONS), ('audio', AUDIO_EXTENSIONS))
 MEDIA = ('image', 'video', 'audio')
@@ -28,19 +29,19 @@ def list_folder(roots: MediaRoots, folder: str, kind: str) -> dict[str, Any]:
     """Return the folders and files of a folder inside the roots, folders first, then by name.
 
     ``kind`` is 'all', 'media', 'image', 'video' or 'audio'. Hidden files, special files, links that lead out of the
-    roots and names that are no text, which a browser cannot send back, are left out; ``more`` is the number of entries
-    beyond the limits, at least. Raises UsageError request-argument, InputError folder-unreadable, and the errors of
-    ``MediaRoots.resolve``.
+    roots and names that are not UTF-8, which a browser cannot send back, are left out; ``more`` is the number of
+    entries beyond the limits, at least. Raises UsageError request-argument, InputError folder-unreadable, and the
+    errors of ``MediaRoots.resolve``.
     """
     if kind not in ('all', 'media', *MEDIA):
         raise UsageError(
-            'request-argument', f'{kind} is no kind of files', hint='use all, media, image, video or audio'
+            'request-argument', f'{kind} is not a kind of files', hint='use all, media, image, video or audio'
         )
     path = roots.resolve(folder) if folder else roots.folders[0]
     wanted = {'all': (*MEDIA, 'other'), 'media': MEDIA}.get(kind, (kind,))
     try:
-        names = _names(path)
-        entries = [entry for name in names[:MOST_SCANNED] if (entry := _entry(roots, path / name, wanted)) is not None]
+        names, is_cut = _names(path)
+        entries = [entry for name in names if (entry := _entry(roots, path / name, wanted)) is not None]
     except OSError as error:
         hint = 'choose another folder'
         raise InputError('folder-unreadable', f'cannot list {path}', cause=error.strerror or '', hint=hint) from None
@@ -51,20 +52,16 @@ def list_folder(roots: MediaRoots, folder: str, kind: str) -> dict[str, Any]:
         'parent': None if is_root else str(path.parent),
         'roots': [str(root) for root in roots.folders if root.is_dir()],
         'entries': entries[:MOST_ENTRIES],
-        'more': max(len(entries) - MOST_ENTRIES, 0) + max(len(names) - MOST_SCANNED, 0),
+        'more': max(len(entries) - MOST_ENTRIES, 0) + is_cut,
     }
 
 
-def _names(path: Path) -> list[str]:
-    """Return the names in a folder that may be shown, MOST_SCANNED and one more at most."""
-    names = []
+def _names(path: Path) -> tuple[list[str], bool]:
+    """Return the names that may be shown among the first MOST_SCANNED of a folder, and whether there are more."""
     with os.scandir(path) as scan:
-        for entry in scan:
-            if not entry.name.startswith('.') and _is_text(entry.name):
-                names.append(entry.name)
-            if len(names) > MOST_SCANNED:
-                break
-    return names
+        scanned = [entry.name for entry in islice(scan, MOST_SCANNED + 1)]
+    names = [name for name in scanned[:MOST_SCANNED] if not name.startswith('.') and _is_text(name)]
+    return names, len(scanned) > MOST_SCANNED
 
 
 def _is_text(name: str) -> bool:

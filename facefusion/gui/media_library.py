@@ -119,15 +119,13 @@ class MediaLibrary:
 
     def _frame(self, key: FileKey, number: int) -> Frame:
         from facefusion.media.info import VideoInfo
-        from facefusion.media.sources import open_frames
+        from facefusion.media.sources import frame_out_of_range, open_frames
         from facefusion.stopping import StopFlag
 
         info = self._info(key)
         count = info.frame_count if isinstance(info, VideoInfo) else 1
         if not 0 <= number < count:
-            raise MediaError(
-                'frame-out-of-range', f'{key.path.name} has no frame {number}', cause=f'it has {count} frames'
-            )
+            raise frame_out_of_range(key.path, number, count)
         if self._open is None or self._open[0] != key:
             self._close()
             self._open = key, open_frames(info, 1, StopFlag())

@@ -29,6 +29,7 @@ class ModelTasks:
         self._pool = ThreadPoolExecutor(1, 'models')
         self._current = ''
         self._fetching: set[str] = set()
+        self._verifying: set[str] = set()
         self._lock = threading.Lock()
 
     def listed(self) -> list[dict[str, Any]]:
@@ -60,6 +61,10 @@ class ModelTasks:
             catalog.entry(model_id)
         for model_id in model_ids or [entry.id for entry in catalog if not entry.is_example]:
             if model_ids or self._store.file_size(model_id) is not None:
+                with self._lock:
+                    if model_id in self._verifying:
+                        continue
+                    self._verifying.add(model_id)
                 self._pool.submit(self._run, model_id, self._verify)
 
     def close(self) -> None:
@@ -82,6 +87,8 @@ class ModelTasks:
         return self._store.state(model_id)
 
     def _verify(self, model_id: str) -> str:
+        with self._lock:
+            self._verifying.discard(model_id)
         (check,) = self._store.verify([model_id])
         return check.state
 

@@ -208,7 +208,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ('PUT', '/draft'): Operation(
         'store the step that the page edits; 409 if the version is not the stored one',
         record(_VERSIONED),
-        body=record({**_VERSIONED, 'args': named('Args')}, name=nullable(STRING)),
+        body=record({**_VERSIONED, 'args': named('Args')}),
     ),
     ('POST', '/command'): Operation(
         'the command line of a step', record({'words': array(STRING), 'line': STRING}), body=_STEP
@@ -226,7 +226,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         body=_STEP,
     ),
     ('POST', '/sources'): Operation(
-        'what is wrong with source files',
+        'check files as sources, and return their problems',
         record({'sources': array(record({**_FILE, 'problems': array(STRING), 'is_usable': BOOLEAN}))}),
         body=record({'paths': array(STRING)}),
     ),

@@ -25,6 +25,7 @@ from facefusion.failures import as_failure
 
 Handler = Callable[[Request], Awaitable[Response]]
 MOST_BODY_BYTES = 1_000_000
+_HINT = 'GET /api/v1/openapi.json describes all requests'
 # The first matching class decides, except for these references.
 _STATUS: tuple[tuple[type[FaceFusionError], int], ...] = (
     (UsageError, 422),
@@ -82,13 +83,14 @@ async def read_json(request: Request) -> dict[str, Any]:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BODY_BYTES:
-            raise UsageError('request-too-large', f'the request is longer than {MOST_BODY_BYTES} bytes')
+            hint = 'send files with PUT /api/v1/uploads/NAME'
+            raise UsageError('request-too-large', f'the request is longer than {MOST_BODY_BYTES} bytes', hint=hint)
     try:
         content = json.loads(body or b'{}', parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise UsageError('request-not-json', 'the request is not JSON', cause=str(error)) from None
+        raise UsageError('request-not-json', 'the request is not JSON', cause=str(error), hint=_HINT) from None
     if not isinstance(content, dict):
-        raise UsageError('request-not-json', 'the request is not a JSON object')
+        raise UsageError('request-not-json', 'the request is not a JSON object', hint=_HINT)
     return content
 
 
@@ -96,7 +98,7 @@ def whole_number(body: dict[str, Any], key: str) -> int:
     """Return a whole number from 0 on of a request, 0 if it is missing. Raises UsageError request-argument."""
     number = body.get(key) or 0
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise UsageError('request-argument', f'{key} is not a whole number from 0 on', cause=f'it is {number!r}')
+        raise invalid(f'{key} is not a whole number from 0 on, but {number!r}')
     return number
 
 
@@ -116,5 +118,4 @@ def check_body(body: Mapping[str, Any], keys: Mapping[str, type | tuple[type, ..
 
 def invalid(cause: str) -> UsageError:
     """Return the error for a request that cannot be used."""
-    hint = 'GET /api/v1/openapi.json describes all requests'
-    return UsageError('request-argument', 'the request cannot be used', cause=cause, hint=hint)
+    return UsageError('request-argument', 'the request cannot be used', cause=cause, hint=_HINT)

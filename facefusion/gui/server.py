@@ -110,7 +110,11 @@ async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = request.scope['path']
     if status == 405:
-        failed: FaceFusionError = UsageError('method-unknown', f'{path} does not take the method {request.method}')
+        failed: FaceFusionError = UsageError(
+            'method-unknown',
+            f'{path} does not take the method {request.method}',
+            hint='docs/http-api.md lists all routes',
+        )
     else:
         failed = InputError('not-found', f'there is no {path}', hint='docs/http-api.md lists all routes')
     return json_reply(failed.as_record(), status)

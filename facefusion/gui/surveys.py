@@ -15,6 +15,7 @@ from facefusion.errors import InputError, JobError
 from facefusion.events import Event, StageProgress
 from facefusion.failures import as_failure
 from facefusion.gui.broadcast import Broadcast
+from facefusion.ownership import new_owner, split_tag
 from facefusion.services.face_survey import survey_target
 from facefusion.services.workplace import Workplace
 from facefusion.settings import Settings
@@ -52,6 +53,8 @@ class Surveys:
 
     def __init__(self, workplace: Workplace, folder: Path, broadcast: Broadcast) -> None:
         self._workplace, self._folder, self._broadcast = workplace, folder, broadcast
+        # Several servers may share a store, and each has a folder of its own.
+        self._name = f'server@{new_owner().tag}'
         self._tasks: OrderedDict[str, SurveyTask] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -62,14 +65,20 @@ class Surveys:
                 hint = 'wait for it, or stop it'
                 raise JobError('survey-running', 'another search for people is running', hint=hint)
             if not self._tasks:
-                # The files of an earlier server.
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._remove_abandoned()
             key = secrets.token_hex(6)
-            task = self._tasks[key] = SurveyTask(key, self._folder / key)
+            task = self._tasks[key] = SurveyTask(key, self._folder / self._name / key)
             while len(self._tasks) > _MOST_SURVEYS:
                 shutil.rmtree(self._tasks.popitem(last=False)[1].folder, ignore_errors=True)
         threading.Thread(target=self._run, args=(task, settings, target), name='survey', daemon=True).start()
         return key
+
+    def _remove_abandoned(self) -> None:
+        """Remove the files of servers that have ended."""
+        for path in self._folder.glob('*'):
+            found = split_tag(path.name)
+            if found is None or found[1].is_dead():
+                shutil.rmtree(path, ignore_errors=True)
 
     def task(self, key: str) -> SurveyTask:
         """Return a survey. Raises InputError not-found."""

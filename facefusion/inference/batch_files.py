@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from facefusion.errors import FaceFusionError
+from facefusion.errors import FaceFusionError, ResourceError
 from facefusion.events import Emit, Message, silent
 from facefusion.inference.batch_check import check_batches
 from facefusion.inference.batch_rewriting import VERSION, FixedBatchError, free_batch, takes_batches
@@ -101,7 +101,7 @@ def _session(model: Path | bytes) -> Any:
     try:
         return create_session(model, ('cpu',), 0, _THREADS)
     except FaceFusionError as error:
-        if error.exit_code == 5:
+        if isinstance(error, ResourceError):
             raise
         raise FixedBatchError(f'it cannot be loaded: {error.cause or error.message}') from None
 

@@ -20,7 +20,7 @@ BATCH = 'batch'
 _COUNT, _FIRST = 'batches.count', 'batches.first'
 # Operators whose result does not depend on the values of their input, only on its shape.
 _SHAPES = ('Shape', 'Size')
-_LOOPS = ('If', 'Loop', 'Scan')
+_CONTROL_FLOW = ('If', 'Loop', 'Scan')
 
 
 class FixedBatchError(Exception):
@@ -66,7 +66,7 @@ class _Rewriting:
         first = self._free_inputs(inputs)
         nodes = self._count_nodes(first)
         for node in list(self.graph.node):
-            if node.op_type in _LOOPS and self._reads_batch(node):
+            if node.op_type in _CONTROL_FLOW and self._reads_batch(node):
                 raise FixedBatchError(f'it has a {node.op_type} whose branches are not examined')
             if self._reads_batch(node):
                 nodes.extend(self._rules().get(node.op_type, _unchanged)(node))

@@ -40,7 +40,7 @@ class DeviceSession:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
-    def run(self, names: list[str] | None, feeds: Arrays, options: Any = None) -> list[NDArray[Any]]:
+    def run(self, names: list[str] | None, feeds: Arrays) -> list[NDArray[Any]]:
         """Return the outputs; crops are split into smaller calls of one shape if they do not fit into memory.
 
         Raises ResourceError device-memory-out, ProviderError device-failed, and the errors of onnxruntime.

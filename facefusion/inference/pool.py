@@ -290,7 +290,8 @@ class SessionPool:
             )
 
     def _create(self, model_id: str, path: Path) -> Any:
-        rules = self._device.rules
+        # A pool may live longer than a step; warnings belong to the step that runs now.
+        rules = replace(self._device.rules, emit=self.ladder.emit)
         if 'tensorrt' in self.providers:
             rules = replace(rules, half_precision=_keeps_quality_in_half(self._files, model_id))
         try:
@@ -307,9 +308,11 @@ def open_sessions(
 ) -> SessionPool:
     """Return the pool for the device and the execution providers of the options. Raises ProviderError."""
     providers = select_providers(options, emit)
-    rules, lifetime = SessionRules(allow_cpu_fallback=options.allow_cpu_fallback, emit=emit), Lifetime.of(options)
+    rules, lifetime = SessionRules(allow_cpu_fallback=options.allow_cpu_fallback), Lifetime.of(options)
     number = options.execution_device_ids[0]
-    return SessionPool(files, providers, number, profile=profile, rules=rules, lifetime=lifetime)
+    pool = SessionPool(files, providers, number, profile=profile, rules=rules, lifetime=lifetime)
+    pool.ladder.begin(emit)
+    return pool
 
 
 def _keeps_quality_in_half(files: ModelFiles, model_id: str) -> bool:

@@ -212,7 +212,7 @@ def _session_options(onnxruntime: Any, names: Sequence[str], threads: int) -> An
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Sessions get one thread where frames are processed in parallel, because spinning pool threads cost half of all
-    # CPU time in small models (peer-performance.md).
+    # CPU time in small models (docs/performance.md).
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # onnxruntime would keep a plan of its memory for each shape of an input: 60 MB after 40 shapes, no time saved.
@@ -298,7 +298,7 @@ def provider_failure(name: str, cause: str) -> ProviderError:
         package = _PACKAGES[name]
         hint = f'use --execution-providers cpu, or install {package} in place of the installed onnxruntime'
     else:
-        hint = 'use --execution-providers cpu; `python install.py --device cuda` installs what CUDA needs'
+        hint = 'use --execution-providers cpu; `python install.py --device cuda` installs CUDA and cuDNN'
     library = missing_library(cause)
     if name != 'cpu' and not library and (reason := loading_error(name)):
         library = missing_library(reason)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
+from facefusion.errors import MediaError
 from facefusion.events import Emit, silent
 from facefusion.media.frame import Frame
 from facefusion.media.info import MediaInfo, VideoInfo
@@ -33,3 +35,9 @@ FrameSource = ReaderPool | StillFrames
 def open_frames(info: MediaInfo, readers: int, flag: StopFlag) -> FrameSource:
     """Return the frames of a target, decoded by at most ``readers`` at once. Raises the errors of ``read_still``."""
     return ReaderPool(info, readers, stop=flag) if isinstance(info, VideoInfo) else StillFrames(info)
+
+
+def frame_out_of_range(path: Path, number: int, count: int) -> MediaError:
+    """Return the error for a frame that a target with ``count`` frames does not have."""
+    hint = f'use a number from 0 to {count - 1}'
+    return MediaError('frame-out-of-range', f'{path.name} has no frame {number}', hint=hint)

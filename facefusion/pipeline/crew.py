@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from facefusion.inference.options import ExecutionOptions
+from facefusion.limits import usable_cores
 
 # Each process should get this many segments. With fewer, the others wait for the last one, and threads, which share
 # the frames of each segment, are faster (docs/performance.md, "Workers and engine").
@@ -25,8 +25,7 @@ class Crew(NamedTuple):
 
 def worker_count(options: ExecutionOptions) -> int:
     """Return the requested number of workers, otherwise one per core of this process, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return options.execution_thread_count or min(cores, MOST_WORKERS)
+    return options.execution_thread_count or min(usable_cores(), MOST_WORKERS)
 
 
 Fit = Callable[[Crew], tuple[Crew, Mapping[str, int]]]

@@ -27,7 +27,7 @@ def request_settings(base: Settings, args: Mapping[str, Any], groups: tuple[type
             'request-argument',
             f'{len(findings)} option{"s" * (len(findings) > 1)} cannot be used',
             cause='; '.join(f'{key}: {text}' for key, text in findings),
-            hint='GET /api/v1/options lists all options with their values',
+            hint='docs/options.md and GET /api/v1/options list all options with their values',
             facts={'options': dict(findings)},
         )
     settings = base

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from facefusion.errors import MediaError, ModelError, NoFaceError, UsageError
+from facefusion.errors import ModelError, NoFaceError, UsageError
 from facefusion.events import Emit, Event, Message, silent
 from facefusion.faces.analyser import FaceFinder
 from facefusion.faces.chunk import FaceChunk, LinkedChunk, Selection
@@ -38,6 +38,7 @@ from facefusion.media.image import on_white, read_image
 from facefusion.media.info import MediaInfo, VideoInfo
 from facefusion.media.kinds import images_of
 from facefusion.media.planes import Pixels
+from facefusion.media.sources import frame_out_of_range
 from facefusion.models.store import ModelStore
 from facefusion.pipeline.content_screening import ContentScreening, prepare_screening
 from facefusion.pipeline.context import RunContext
@@ -275,9 +276,7 @@ class StillRenderer:
         file, target = work.file, work.context.plan.target
         count = target.frame_count if isinstance(target, VideoInfo) else 1
         if not 0 <= file.number < count:
-            raise MediaError(
-                'frame-out-of-range', f'{file.path.name} has no frame {file.number}', cause=f'it has {count} frames'
-            )
+            raise frame_out_of_range(file.path, file.number, count)
         # An image keeps its transparency and its colour profile, as in a run.
         read = (
             (lambda: self._library.frame(file.path, file.number)) if work.is_clip else (lambda: read_image(file.path))
@@ -335,7 +334,7 @@ class StillRenderer:
         return FoundFaces(plan.target, linked, selector.select(linked), tracks, people, selector, wanted)
 
     def _refuse_if_nobody(self, work: _Work, found: FoundFaces, selected: int) -> None:
-        """Raise NoFaceError for an image as a run does; a clip may show nobody who is selected in some frames."""
+        """Raise NoFaceError for an image as a run does; some frames of a clip may show no selected face."""
         try:
             refuse_if_nobody(found.selector, found.people, selected, found.wanted)
         except NoFaceError as error:

@@ -21,7 +21,7 @@ def make_report(server, name, date):
         'version': 1,
         'date': date,
         'settings': {},
-        'machine': {'cpu': {'name': 'a processor'}},
+        'machine': {'cpu': {'model': 'a processor'}},
         'cases': [],
     }
     (folder / name).write_text(json.dumps(report))

@@ -65,16 +65,16 @@ def test_settings_show_folders_versions_and_policies_but_no_token(page):
 
 def test_a_draft_survives_a_restart_and_refuses_the_older_of_two_tabs(tmp_path):
     with page_server(tmp_path) as page:
-        assert page.get('/draft') == {'version': 0, 'args': {}, 'name': ''}
-        first = page.call('PUT', '/draft', {'version': 0, 'args': {'max_faces': 3}, 'name': 'größe'})
+        assert page.get('/draft') == {'version': 0, 'args': {}}
+        first = page.call('PUT', '/draft', {'version': 0, 'args': {'max_faces': 3}})
         assert first.status == 200 and first.json == {'version': 1}
         late = page.call('PUT', '/draft', {'version': 0, 'args': {'max_faces': 9}})
         assert late.status == 409 and late.json['reference'] == 'draft-outdated'
-        assert late.json['facts']['draft'] == {'version': 1, 'args': {'max_faces': 3}, 'name': 'größe'}
+        assert late.json['facts']['draft'] == {'version': 1, 'args': {'max_faces': 3}}
         page.process.kill()
         page.process.wait()
     with page_server(tmp_path) as page:
-        assert page.get('/draft') == {'version': 1, 'args': {'max_faces': 3}, 'name': 'größe'}
+        assert page.get('/draft') == {'version': 1, 'args': {'max_faces': 3}}
         (tmp_path / 'jobs' / '.gui' / 'draft.json').write_text('{"version": "x"')
         assert page.get('/draft')['version'] == 0
 

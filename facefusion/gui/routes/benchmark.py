@@ -28,7 +28,7 @@ def routes(context: GuiContext) -> RouteGroup:
     runs = BenchmarkRuns(folder, context.flags.worker, dict(context.workplace.environ), context.shared.broadcast)
 
     async def listed(request: Request) -> Response:
-        return json_reply(await in_thread(lambda: {'job_id': None, **runs.state, 'reports': runs.listed()}))
+        return json_reply(await in_thread(lambda: {**runs.state, 'reports': runs.listed()}))
 
     async def list_options(request: Request) -> Response:
         return json_reply(option_records((BenchmarkOptions,), context.settings, context.layers))
@@ -45,7 +45,7 @@ def routes(context: GuiContext) -> RouteGroup:
             if info.key in args
             for word in option_words(info, getattr(settings[group], info.key))
         ]
-        return json_reply({'job_id': None, **await in_thread(lambda: runs.start(words))}, 202)
+        return json_reply(await in_thread(lambda: runs.start(words)), 202)
 
     async def stop(request: Request) -> Response:
         await in_thread(runs.stop)

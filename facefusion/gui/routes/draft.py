@@ -7,11 +7,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import UsageError
 from facefusion.events import Message
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.draft import DraftStore
-from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.replies import check_body, invalid, json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.services.command_line import command_line, command_words
 from facefusion.services.step_plan import plan_of
@@ -27,10 +26,11 @@ def routes(context: GuiContext) -> RouteGroup:
 
     async def save(request: Request) -> Response:
         body = await read_json(request)
-        args, version, name = body.get('args'), body.get('version'), body.get('name') or ''
-        if not isinstance(args, dict) or not isinstance(version, int) or not isinstance(name, str):
-            raise UsageError('request-argument', 'a draft has a version, which is a number, and args, an object')
-        return json_reply({'version': await in_thread(lambda: drafts.write(version, args, name))})
+        check_body(body, {'args': dict, 'version': int})
+        args, version = body.get('args'), body.get('version')
+        if args is None or version is None:
+            raise invalid('a draft has a version, which is a number, and args, an object')
+        return json_reply({'version': await in_thread(lambda: drafts.write(version, args))})
 
     async def command(request: Request) -> Response:
         args = (await read_json(request)).get('args')

@@ -22,6 +22,8 @@ _LIVELY_POLL_SECONDS = 0.08
 _CLOSE_SECONDS = 2.0
 # A worker that starts or ends without a job changes no folder of the board.
 _WORKER_SECONDS = 2.0
+# Failures of workers that wait for a page.
+_MOST_FAILURES = 5
 _HEADERS = {'cache-control': 'no-store', 'x-accel-buffering': 'no'}
 
 
@@ -54,6 +56,7 @@ class _Watcher:
         self._workers: list[dict[str, Any]] | None = None
         self._looked = float('-inf')
         self._problem = ''
+        self._failures: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name='watch', daemon=True)
 
@@ -70,6 +73,13 @@ class _Watcher:
         while not self._stop.wait(_LIVELY_POLL_SECONDS if self._shared.board.has_moved else POLL_SECONDS):
             if self._shared.broadcast.has_clients:
                 self._look()
+            elif time.monotonic() - self._looked >= _WORKER_SECONDS:
+                self._look_at_workers()
+
+    def _look_at_workers(self) -> None:
+        """Collect the failures of workers, and limit their log, even if no page is open."""
+        self._looked = time.monotonic()
+        self._failures = [*self._failures, *self._shared.workers.failures()][-_MOST_FAILURES:]
 
     def _look(self) -> None:
         """Publish the changes since the last look."""
@@ -77,9 +87,10 @@ class _Watcher:
         try:
             is_changed = self._shared.board.refresh()
             if is_changed or time.monotonic() - self._looked >= _WORKER_SECONDS:
-                self._looked = time.monotonic()
-                for text in self._shared.workers.failures():
+                self._look_at_workers()
+                for text in self._failures:
                     publish('message', {'level': 'error', 'origin': 'worker', 'text': text})
+                self._failures = []
                 workers = self._shared.workers.listed()
                 if workers != self._workers:
                     self._workers = workers

@@ -54,7 +54,7 @@ def routes(context: GuiContext) -> RouteGroup:
         return FileResponse(
             path,
             media_type=kind or 'application/octet-stream',
-            # The target of a link may have a name that is no text.
+            # The target of a link may have a name that is not UTF-8.
             filename=path.name.encode('utf-8', 'replace').decode(),
             content_disposition_type='inline' if kind and 'download' not in request.query_params else 'attachment',
             headers={'cache-control': 'private, no-cache'},

@@ -10,10 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import FaceFusionError, UsageError
+from facefusion.errors import FaceFusionError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import MediaLibrary
-from facefusion.gui.replies import json_reply
+from facefusion.gui.replies import invalid, json_reply
 from facefusion.gui.route_group import RouteGroup, route, while_serving
 from facefusion.gui.routes.files import readable_file, readable_key
 
@@ -105,5 +105,5 @@ def _number(request: Request, name: str, default: float) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError('request-argument', f'{name} is not a number', cause=f'it is {text!r}')
+        raise invalid(f'{name} is not a number, but {text!r}')
     return value

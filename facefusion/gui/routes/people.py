@@ -38,7 +38,7 @@ def routes(context: GuiContext) -> RouteGroup:
         task = surveys.task(request.path_params['key'])
         path: Path = task.folder / _crop_name(request.path_params['number'])
         if task.record is None or not path.is_file():
-            raise InputError('not-found', 'there is no picture of this person')
+            raise InputError('not-found', 'there is no picture of this person', hint='search for the people again')
         return FileResponse(path, headers={'cache-control': 'private, max-age=3600'})
 
     async def stop(request: Request) -> Response:

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from facefusion.errors import MediaError, UsageError
+from facefusion.errors import MediaError
 from facefusion.gui.context import GuiContext, in_thread
 from facefusion.gui.media_library import FileKey
-from facefusion.gui.replies import json_reply, read_json
+from facefusion.gui.replies import invalid, json_reply, read_json
 from facefusion.gui.route_group import RouteGroup, route
 from facefusion.gui.routes.files import readable_key
 from facefusion.services.source_fitness import SourceFitness, SourceJudge
@@ -48,7 +48,7 @@ def routes(context: GuiContext) -> RouteGroup:
     async def judge(request: Request) -> Response:
         paths = (await read_json(request)).get('paths')
         if not isinstance(paths, list) or len(paths) > _MOST_PATHS or not all(isinstance(path, str) for path in paths):
-            raise UsageError('request-argument', f'paths is not a list of at most {_MOST_PATHS} paths')
+            raise invalid(f'paths is not a list of at most {_MOST_PATHS} paths')
         return json_reply({'sources': await in_thread(lambda: judge_all(paths))})
 
     return RouteGroup([route('/sources', judge, 'POST')])

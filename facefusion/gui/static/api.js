@@ -41,13 +41,13 @@ export const contentUrl = (path) => address('files/content', { path });
  * @param {string} method
  * @param {string} path below /api/v1, with its query
  * @param {unknown} [body] JSON
- * @param {{signal?: AbortSignal}} [options]
+ * @param {{signal?: AbortSignal, keepalive?: boolean}} [options] keepalive: for at most 64 KB
  * @returns {Promise<Response>}
  */
-export async function send(method, path, body, { signal } = {}) {
+export async function send(method, path, body, { signal, keepalive = false } = {}) {
   const url = path.startsWith(BASE) ? path : address(path);
   /** @type {RequestInit} */
-  const init = { method, signal: signal ?? null, credentials: 'same-origin' };
+  const init = { method, signal: signal ?? null, keepalive, credentials: 'same-origin' };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { 'content-type': 'application/json' };
@@ -68,7 +68,7 @@ export async function send(method, path, body, { signal } = {}) {
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {{signal?: AbortSignal}} [options]
+ * @param {{signal?: AbortSignal, keepalive?: boolean}} [options]
  * @returns {Promise<any>}
  */
 export async function request(method, path, body, options) {
@@ -110,7 +110,7 @@ export const isAbort = (error) => error instanceof DOMException && error.name ==
 
 /** @param {string} cause */
 function unreachable(cause) {
-  const hint = 'start it again with `facefusion.py gui`; the page reconnects by itself';
+  const hint = 'start `facefusion gui` again and open the address that it prints';
   return new ApiError(0, { reference: 'server-unreachable', message: 'the server does not answer', cause, hint });
 }
 

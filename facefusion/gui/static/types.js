@@ -27,16 +27,15 @@
  * @property {string} no_effect
  *
  * @typedef {{name: string, title: string, options: Option[]}} Section
- * @typedef {{name: string, title: string, summary: string, options: string[], takes_sources: boolean,
+ * @typedef {{name: string, title: string, options: string[], takes_sources: boolean,
  *   takes_audio: boolean}} Processor
  * @typedef {{version: string, sections: Section[], processors: Processor[]}} OptionsReply
  *
- * @typedef {{version: number, args: Args, name?: string | null}} DraftRecord
+ * @typedef {{version: number, args: Args}} DraftRecord
  *
  * @typedef {'image' | 'video' | 'audio' | 'other'} MediaKind
  * @typedef {{path: string, kind: MediaKind, width: number | null, height: number | null, frames: number | null,
- *   fps: number | null, seconds: number | null, has_audio: boolean, has_alpha: boolean, remarks: string[],
- *   thumb: string | null}} Media
+ *   fps: number | null, seconds: number | null, has_audio: boolean, has_alpha: boolean, remarks: string[]}} Media
  * @typedef {{path: string, kind: MediaKind, problems: string[], is_usable: boolean, faces: number | null}} SourceFitness
  * @typedef {{name: string, path: string, kind: 'folder' | MediaKind, size: number | null, modified: number | string}} Entry
  * @typedef {{dir: string, parent: string | null, roots: string[], entries: Entry[], more: number | boolean}} Listing

@@ -46,10 +46,18 @@ def test_without_nvml_the_program_nvidia_smi_is_asked(tmp_path, monkeypatch):
     assert describe_gpu(None, 0) is None
 
 
-def test_memory_is_that_of_this_process_or_else_of_the_card():
-    assert card(used=500, own=300).used_bytes() == 300
-    assert card(used=500).used_bytes() == 500
-    assert card(used=None).used_bytes() is None
+def test_memory_is_that_of_this_process_or_else_of_all():
+    def peak(nvml, *later):
+        with Gauges(find_gpu(0, lambda name: nvml)) as gauges:
+            for own in later:
+                nvml.own = own
+                gauges.readings()
+            return gauges.readings().device_memory_bytes
+
+    # A process is listed from its first use of the GPU on; the memory of other programs before that does not count.
+    assert peak(FakeNvml(used=500), 300, 200) == 300
+    assert peak(FakeNvml(used=500)) == 500
+    assert peak(FakeNvml(used=None)) is None
 
 
 def test_the_peak_of_the_memory_is_kept():

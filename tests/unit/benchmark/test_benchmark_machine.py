@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from facefusion.benchmark.machine import cpu_model, describe_machine, usable_cores
+from facefusion.benchmark.machine import cpu_model, describe_machine
 
 
 def test_the_processor_has_its_name(tmp_path):
@@ -13,20 +11,6 @@ def test_the_processor_has_its_name(tmp_path):
     )
     assert cpu_model(tmp_path / 'cpuinfo') == 'Some CPU @ 3 GHz'
     assert cpu_model(tmp_path / 'none') != ''
-
-
-def test_the_quota_of_a_control_group_limits_the_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, 'sched_getaffinity', lambda number: set(range(8)), raising=False)
-    assert usable_cores(tmp_path) == 8
-    (tmp_path / 'cpu.max').write_text('250000 100000\n')
-    assert usable_cores(tmp_path) == 3
-    (tmp_path / 'cpu.max').write_text('max 100000\n')
-    assert usable_cores(tmp_path) == 8
-    (tmp_path / 'cpu').mkdir()
-    (tmp_path / 'cpu' / 'cpu.cfs_period_us').write_text('100000')
-    for quota, cores in ((50000, 1), (400000, 4), (-1, 8)):
-        (tmp_path / 'cpu' / 'cpu.cfs_quota_us').write_text(str(quota))
-        assert usable_cores(tmp_path) == cores
 
 
 def test_versions_and_memory_are_those_of_this_process():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -7,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from facefusion import limits
-from facefusion.limits import available_memory, can_start, memory_limits, probe_available, thread_limits
+from facefusion.limits import (
+    available_memory,
+    can_start,
+    memory_limits,
+    probe_available,
+    thread_limits,
+    usable_cores,
+)
 
 GB = 1 << 30
 
@@ -133,3 +141,33 @@ def test_threads_that_cannot_be_started_are_counted(monkeypatch):
 def test_this_machine_reports_its_memory():
     free = available_memory()
     assert free is not None and free > 1 << 20
+
+
+@pytest.fixture
+def eight_cores(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda number: set(range(8)), raising=False)
+
+
+@pytest.mark.parametrize(
+    ('own', 'parent', 'cores'),
+    [
+        ('250000 100000', 'max 100000', 3),
+        ('max 100000', '400000 100000', 4),
+        ('max 100000', 'max 100000', 8),
+        ('1000 100000', '400000 100000', 1),
+        ('broken', 'max 100000', 8),
+    ],
+)
+def test_the_lowest_quota_of_nested_groups_limits_the_cores(system, eight_cores, own, parent, cores):
+    assert usable_cores(system) == 8
+    (system / 'proc/self/cgroup').write_text('0::/a/b\n')
+    write(system / 'sys/fs/cgroup/a', cpu__max=parent)
+    write(system / 'sys/fs/cgroup/a/b', cpu__max=own)
+    assert usable_cores(system) == cores
+
+
+@pytest.mark.parametrize(('quota', 'cores'), [(50000, 1), (400000, 4), (-1, 8)])
+def test_quotas_of_version_1_limit_the_cores(system, eight_cores, quota, cores):
+    (system / 'proc/self/cgroup').write_text('5:cpu,cpuacct:/x\n')
+    write(system / 'sys/fs/cgroup/cpu,cpuacct/x', cpu__cfs_quota_us=quota, cpu__cfs_period_us=100000)
+    assert usable_cores(system) == cores

@@ -86,7 +86,7 @@ def test_of_two_writers_of_one_version_exactly_one_succeeds(tmp_path):
     def write(number):
         gate.wait()
         try:
-            results.append(drafts.write(0, {'max_faces': number}, ''))
+            results.append(drafts.write(0, {'max_faces': number}))
         except JobError as error:
             results.append(error.reference)
 
@@ -101,7 +101,7 @@ def test_of_two_writers_of_one_version_exactly_one_succeeds(tmp_path):
 @pytest.mark.parametrize('text', ['', '[]', '{"version": "1", "args": {}}', '{"version": 1, "args": 3}', '\x00\xff'])
 def test_a_damaged_draft_counts_as_empty(tmp_path, text):
     (tmp_path / 'draft.json').write_text(text, encoding='latin-1')
-    assert DraftStore(tmp_path / 'draft.json').read() == {'version': 0, 'args': {}, 'name': ''}
+    assert DraftStore(tmp_path / 'draft.json').read() == {'version': 0, 'args': {}}
 
 
 def test_a_root_that_is_a_link_contains_the_files_of_its_target(tmp_path):

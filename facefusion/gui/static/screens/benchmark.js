@@ -1,4 +1,4 @@
-/** The benchmark: choose, run as a job, read the report, compare it with an earlier one. */
+/** The benchmark: choose, run in a process of its own, read the report, compare it with an earlier one. */
 
 import { address, request } from '../api.js';
 import { on } from '../events.js';

@@ -44,7 +44,7 @@ class SettingsScreen extends HTMLElement {
     if (this.firstChild) return;
     this.className = 'screen';
     const intro = el('p', {
-      text: 'What the server started with. Options of a step are set in the Studio; those here are set in facefusion.ini, in the environment, or as flags of the command that started the page.',
+      text: 'The settings with which the server started. Options of a step are set in the Studio; those here are set in facefusion.ini, in the environment, or as flags of the command that started the page.',
     });
     const filters = el('div', { class: 'row between' }, this.search, el('label', { class: 'check' }, this.changed, 'Only changed'));
     this.append(

@@ -1,6 +1,7 @@
 /** The unfinished step: the options that differ from the settings in force, kept on the server and shared by screens. */
 
 import { ApiError, request } from '../api.js';
+import { on } from '../events.js';
 import { debounced } from '../elements/dom.js';
 import { openDialog } from '../elements/dialog.js';
 import { showError } from '../elements/notice.js';
@@ -32,7 +33,9 @@ export class Draft extends EventTarget {
     this.isUnsaved = false;
     this.save = debounced(SAVE_MS, () => this.store());
     document.addEventListener('visibilitychange', () => !document.hidden && this.refresh());
-    addEventListener('pagehide', () => this.isUnsaved && this.save.now());
+    // A browser cancels the other requests of a page that closes.
+    addEventListener('pagehide', () => this.isUnsaved && this.store({ keepalive: true }));
+    on('state', (state) => state === 'live' && this.isUnsaved && this.save());
   }
 
   /**
@@ -131,12 +134,12 @@ export class Draft extends EventTarget {
     this.dispatchEvent(new CustomEvent('change', { detail: keys }));
   }
 
-  async store() {
+  async store(options = {}) {
     if (this.isSaving) return this.save();
     this.isSaving = true;
     this.isUnsaved = false;
     try {
-      const { version } = await request('PUT', 'draft', { version: this.version, args: this.args });
+      const { version } = await request('PUT', 'draft', { version: this.version, args: this.args }, options);
       this.version = version;
     } catch (error) {
       this.isUnsaved = true;
