@@ -113,6 +113,8 @@ def test_a_screen_fits_a_window_of_390_pixels(visit, server, name):
     page.locator(SCREENS[name]).first.wait_for()
     page.wait_for_timeout(300)
     assert page.evaluate('document.documentElement.scrollWidth') <= 390
+    text = page.evaluate('document.body.textContent')
+    assert not [word for word in ('undefined', 'NaN', '[object') if word in text]
 
 
 def test_the_first_steps_fit_above_the_run_buttons_on_a_narrow_window(visit, server):

@@ -52,7 +52,7 @@ export class ProcessorList extends HTMLElement {
     this.list?.replaceChildren(...chosen.map((name, number) => this.row(name, number, chosen.length)));
     this.adder?.replaceChildren(
       el('option', { value: '', text: 'Add a processor…' }),
-      ...rest.map(({ name, title, summary }) => el('option', { value: name, text: `${title}: ${summary}` })),
+      ...rest.map(({ name, title }) => el('option', { value: name, text: title })),
     );
     if (this.adder) {
       this.adder.value = '';
