@@ -24,7 +24,7 @@ from facefusion.errors import FaceFusionError, Interrupted, ModelError
 from facefusion.events import Emit, Message, silent
 from facefusion.models.catalog import HttpsSource
 from facefusion.pipeline.options import WorkOptions
-from facefusion.pipeline.output import check_space
+from facefusion.pipeline.output import check_space, check_work_folder, naming_work_folder
 from facefusion.services.workplace import Workplace
 from facefusion.stopping import StopFlag
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from facefusion.pipeline.plan import Plan
 
 
+_AGAIN = 'run the same command again, which measures everything again'
 # The voice detector needs this many seconds.
 _SHORTEST_VOICE = 2.0
 
@@ -132,9 +133,7 @@ class Bench:
         if case.cycles:
             results.cases.append(case)
         if error is not None and (isinstance(error, Interrupted) or error.reference == 'cancelled'):
-            raise Interrupted(
-                'the benchmark was interrupted', cause=error.cause or error.message, hint='run the same command again'
-            )
+            raise Interrupted('the benchmark was interrupted', cause=error.cause or error.message, hint=_AGAIN)
         if error is not None:
             # A chain lacks its models at every resolution.
             left = LeftOut(case.chain, '' if isinstance(error, ModelError) else case.resolution, error)
@@ -181,8 +180,10 @@ class Bench:
         """Yield a new folder for clips and outputs. Raises ResourceError disk-short."""
         named = self._workplace.settings[WorkOptions].temp_path
         parent = Path(named) if named else Path(tempfile.gettempdir())
+        check_work_folder(parent, '--temp-path')
         check_space(parent, needed, 'the clips of the benchmark')
-        parent.mkdir(parents=True, exist_ok=True)
+        with naming_work_folder(parent, '--temp-path'):
+            parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='facefusion-benchmark-', dir=parent) as folder:
             yield Path(folder)
 

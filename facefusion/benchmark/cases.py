@@ -77,6 +77,9 @@ def choose_chains(settings: Settings, models: ModelChooser, emit: Emit) -> list[
     chains = []
     for registration in registrations(tuple(dict.fromkeys(processors))):
         info = model_option(registration)
+        if info is None and ALL_MODELS in names:
+            alone = freeze_models(settings.replace(ProcessorsOptions((registration.name,))), models, emit)
+            chains.append(_chain(alone, (registration.name,), True))
         for model in info.choices if info is not None else ():
             if model != 'auto' and (model in names or ALL_MODELS in names):
                 alone = settings.replace(ProcessorsOptions((registration.name,)))

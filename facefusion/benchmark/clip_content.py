@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from facefusion.inference.options import ExecutionOptions
 from facefusion.inference.pool import open_sessions
 from facefusion.limits import usable_cores
 from facefusion.media.info import VideoInfo
+from facefusion.media.kinds import VIDEO_EXTENSIONS
 from facefusion.media.reader import VideoReader
 from facefusion.media.timeline import Timeline
 from facefusion.settings import Settings
@@ -50,10 +52,19 @@ def content_of(plan: Plan, settings: Settings, store: ModelStore, flag: StopFlag
 def video_of(plan: Plan) -> tuple[VideoInfo, Timeline]:
     """Return the target of a plan and its timeline. Raises UsageError estimate-target if it is not a video."""
     if not isinstance(plan.target, VideoInfo) or plan.video is None:
-        raise UsageError(
-            'estimate-target', f'{plan.target.path} is not a video', hint='name a video, such as --estimate clip.mp4'
-        )
+        raise _no_video(plan.target.path)
     return plan.target, plan.video.timeline
+
+
+def check_target(path: Path) -> None:
+    """Raise UsageError estimate-target for a file with the extension of another kind than video."""
+    if path.suffix.lower() not in VIDEO_EXTENSIONS:
+        raise _no_video(path)
+
+
+def _no_video(path: Path) -> UsageError:
+    hint = 'name a video, such as --estimate clip.mp4'
+    return UsageError('estimate-target', f'{path} is not a video', hint=hint)
 
 
 def _sample_faces(

@@ -29,7 +29,7 @@ Kind = Literal['pixels', 'faces', 'constant']
 END = 'end'
 _END_STAGES = ('link', 'join')
 _FACE_PARTS = ('mesh', 'measure')
-# With fewer sizes the error of the model is that of its own cases.
+# A model that is fitted to fewer cases meets all of them, so its error is unknown.
 _CASES_TO_LEAVE_ONE_OUT = 3
 
 
@@ -190,22 +190,24 @@ def _fit(key: StageKey, points: Sequence[Point]) -> tuple[float, float]:
 class EstimateError(NamedTuple):
     """The errors of the model, in percent of the measured seconds of each case.
 
-    ``method`` is 'left out' if the model of each case was fitted to the other cases, 'fitted' if to all of them.
+    ``method`` is 'left out': the model of each case was fitted to the other cases. It is 'unknown' with fewer than
+    three cases.
     """
 
-    method: Literal['left out', 'fitted']
+    method: Literal['left out', 'unknown']
     percent: list[float]
 
 
 def errors_of(points: Sequence[Point]) -> EstimateError:
     """Return the errors of the estimate on the cases that ran."""
-    leaves_out = len(points) >= _CASES_TO_LEAVE_ONE_OUT
+    if len(points) < _CASES_TO_LEAVE_ONE_OUT:
+        return EstimateError('unknown', [])
     percent = []
     for number, point in enumerate(points):
-        others = [each for other, each in enumerate(points) if other != number] if leaves_out else points
+        others = [each for other, each in enumerate(points) if other != number]
         estimated = ChainModel(others).seconds(point.content)
         percent.append(round((estimated - point.seconds) / point.seconds * 100, 2))
-    return EstimateError('left out' if leaves_out else 'fitted', percent)
+    return EstimateError('left out', percent)
 
 
 def estimate_record(chain: Chain, cases: Sequence[Case], content: Content, plan: Plan, start: float) -> dict[str, Any]:
@@ -230,6 +232,6 @@ def estimate_record(chain: Chain, cases: Sequence[Case], content: Content, plan:
         'error': {
             'method': errors.method,
             'percent': errors.percent,
-            'largest_percent': max(abs(percent) for percent in errors.percent),
+            'largest_percent': max((abs(percent) for percent in errors.percent), default=None),
         },
     }

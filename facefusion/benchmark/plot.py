@@ -10,14 +10,19 @@ from typing import Any
 from facefusion.errors import OutputError, SetupError, UsageError
 
 FORMATS = ('.png', '.svg')
-_WIDTH_PER_BAR, _HEIGHT = 0.9, 5.0
+_WIDTH_PER_BAR, _WIDTH_PER_LETTER, _HEIGHT = 0.9, 0.085, 5.0
+# A stage with less time in every case is left out.
+_LEAST_MS = 0.005
 _GAP = 0.6
 # The number of colours of matplotlib, which repeat.
 _COLOURS = 10
 
 
 def check_plot(path: Path) -> None:
-    """Raise UsageError plot-format for another extension than .png and .svg, SetupError plot-package."""
+    """Raise UsageError plot-format for another extension than .png and .svg, SetupError plot-package.
+
+    Raises OutputError plot-unwritable if the plot cannot be written to ``path``, whose content is kept.
+    """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             'plot-format', f'{path} is neither a png nor an svg', hint='name a file that ends with .png or .svg'
@@ -31,6 +36,13 @@ def check_plot(path: Path) -> None:
             cause=str(error),
             hint='run `python install.py --extra plot`',
         ) from None
+    is_new = not path.exists()
+    try:
+        path.open('ab').close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def write_plot(report: Mapping[str, Any], path: Path) -> None:
@@ -39,12 +51,16 @@ def write_plot(report: Mapping[str, Any], path: Path) -> None:
     try:
         figure.savefig(path, format=path.suffix.lower()[1:], dpi=120)
     except OSError as error:
-        raise OutputError(
-            'plot-unwritable',
-            f'the plot cannot be written to {path}',
-            cause=error.strerror or str(error),
-            hint='name a file in an existing folder with --plot',
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        'plot-unwritable',
+        f'the plot cannot be written to {path}',
+        cause=error.strerror or str(error),
+        hint='name another file with --plot, in an existing folder with free space',
+    )
 
 
 def draw(report: Mapping[str, Any], make_figure: Any) -> Any:
@@ -58,14 +74,18 @@ def draw(report: Mapping[str, Any], make_figure: Any) -> Any:
         groups.setdefault(case['resolution'], []).append(place)
         names.append('\n'.join(model or name for name, model in zip(case['processors'], case['models'], strict=True)))
         place += 1
-    figure = make_figure(figsize=(4 + _WIDTH_PER_BAR * len(cases), _HEIGHT), layout='constrained')
+    longest = max((len(line) for name in names for line in name.splitlines()), default=0)
+    width = max(_WIDTH_PER_BAR, _WIDTH_PER_LETTER * longest)
+    figure = make_figure(figsize=(4 + width * len(cases), _HEIGHT), layout='constrained')
     axes = figure.subplots()
     bottoms = [0.0] * len(cases)
-    for number, stage in enumerate(dict.fromkeys(name for case in cases for name, _ in _bars(case))):
+    shown = dict.fromkeys(name for case in cases for name, ms in _bars(case) if ms >= _LEAST_MS)
+    for number, stage in enumerate(shown):
         heights = [dict(_bars(case)).get(stage, 0.0) for case in cases]
         axes.bar(places, heights, bottom=bottoms, width=0.8, label=stage, hatch='//' * (number // _COLOURS))
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
     axes.set_xticks(places, names)
+    axes.set_ylim(0, max(bottoms, default=0.0) * 1.05 or 1.0)
     axes.set_ylabel('milliseconds a frame, all threads together')
     for resolution, found in groups.items():
         axes.annotate(resolution, (sum(found) / len(found), 1.01), xycoords=('data', 'axes fraction'), ha='center')

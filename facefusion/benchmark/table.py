@@ -15,8 +15,8 @@ def tables_of(report: Record) -> Iterator[tuple[str, list[Row]]]:
     if report['cases']:
         yield 'runs', [_CASE_TITLES, *(_case_row(case) for case in report['cases'])]
         yield 'milliseconds a frame, all threads together', [_STAGE_TITLES, *_stage_rows(report)]
-        rows = (tuple(str(case['peer'][column]) for column in PEER_COLUMNS) for case in report['cases'])
-        yield 'columns of FaceFusion 3.8', [PEER_COLUMNS, *rows]
+        rows = ((_chain(case), *(str(case['peer'][column]) for column in PEER_COLUMNS)) for case in report['cases'])
+        yield 'columns of FaceFusion 3.8', [('chain', *PEER_COLUMNS), *rows]
     if report['left_out']:
         rows = ((_chain(left), left['resolution'] or 'all', left['error']['message']) for left in report['left_out'])
         yield 'left out', [('chain', 'resolution', 'reason'), *rows]
@@ -74,7 +74,8 @@ def _change_row(case: Record) -> Row:
 
 
 def _estimate_row(chain: Record) -> Row:
-    error = f'{chain["error"]["largest_percent"]:.1f} % ({chain["error"]["method"]})'
+    largest = chain['error']['largest_percent']
+    error = 'unknown' if largest is None else f'{largest:.1f} %'
     return (
         _chain(chain),
         f'{chain["seconds"]:.1f}',

@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest='compare_path',
         metavar='FILE',
         type=path_argument,
-        help='compare with the JSON of an earlier benchmark, and exit with 1 if a case is worse',
+        help='compare with the JSON of an earlier benchmark, and exit with 1 if a case is worse or none is comparable',
     )
     parser.add_argument(
         '--compare-threshold',
@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(invocation: Invocation) -> int:
-    """Measure and print the report; return 1 if the comparison shows a worse case.
+    """Measure and print the report; return 1 if the comparison shows a worse case, or no case could be compared.
 
     Raises Interrupted after the report of an interrupted benchmark, and the error of a case that was left out.
     """
@@ -87,6 +87,7 @@ def run(invocation: Invocation) -> int:
 def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
     from facefusion.benchmark.bench import Bench, Results
     from facefusion.benchmark.cases import choose_chains, sorted_resolutions
+    from facefusion.benchmark.clip_content import check_target
     from facefusion.benchmark.compare import read_report
     from facefusion.benchmark.cycle import FrameProfile
     from facefusion.benchmark.gpu import find_gpu
@@ -98,6 +99,8 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
         check_plot(Path(arguments.plot_path))
     earlier = read_report(Path(arguments.compare_path)) if arguments.compare_path is not None else None
     target = Path(arguments.estimate_path) if arguments.estimate_path is not None else None
+    if target is not None:
+        check_target(target)
     traced = settings[ProfileOptions].profile
     if traced is not None:
         check_writable(Path(traced))
@@ -112,7 +115,9 @@ def _run(invocation: Invocation, emit: Emit, flag: StopFlag) -> int:
     report = _report(invocation, results, gpu, target)
     is_worse = earlier is not None and _compare(report, earlier, arguments.compare_threshold, emit)
     _print(invocation, report)
-    if arguments.plot_path is not None and results.cases:
+    if not results.cases:
+        emit(Message('warn', 'benchmark', 'nothing was measured'))
+    elif arguments.plot_path is not None:
         write_plot(report, Path(arguments.plot_path))
     _raise_failure(results)
     return 1 if is_worse else 0
@@ -130,12 +135,20 @@ def _report(invocation: Invocation, results: Results, gpu: Gpu | None, target: P
 
 
 def _compare(report: dict[str, Any], earlier: dict[str, Any], threshold: float, emit: Emit) -> bool:
-    """Add the comparison to the report, and return whether a case is worse."""
+    """Add the comparison to the report, and return whether a case is worse, or no case could be compared."""
     from facefusion.benchmark.compare import compare
 
     report['comparison'] = comparison = compare(earlier, report, threshold)
     for text in comparison['machine']:
         emit(Message('warn', 'benchmark', f'another machine or version: {text}'))
+    if comparison['settings']:
+        emit(Message('warn', 'benchmark', f'other settings than before: {", ".join(comparison["settings"])}'))
+    for words, names in (('only in this', comparison['only_new']), ('only in the earlier', comparison['only_old'])):
+        if names:
+            emit(Message('warn', 'benchmark', f'not compared, because {words} benchmark: {"; ".join(names)}'))
+    if not comparison['cases']:
+        emit(Message('error', 'benchmark', 'nothing was compared: no case of the earlier benchmark was measured again'))
+        return True
     for case in comparison['cases']:
         if case['worse']:
             changes = ', '.join(f'{name} {case["change_percent"][name]:+.1f} %' for name in case['worse'])

@@ -29,7 +29,7 @@ def check_models(workplace: Workplace) -> Iterator[Finding]:
         fact = f'fetched when needed: {", ".join(states["missing"])}'
         yield Finding('models', 'warn' if offline else 'ok', fact, advice)
     if 'damaged' in states:
-        advice = f'run `facefusion models fetch {" ".join(states["damaged"])}`'
+        advice = f'run `{store.fetch_command(*states["damaged"])}`'
         yield Finding('models', 'fail', f'damaged: {", ".join(states["damaged"])}', advice)
 
 
@@ -37,8 +37,9 @@ def check_gate(workplace: Workplace) -> Finding:
     """Show the classifiers of the content gate."""
     from facefusion.safety.voters import find_voters
 
-    voters = find_voters(workplace.model_store(silent))
-    advice = f'run `facefusion models fetch {" ".join(voters.missing)}`' if voters.published and voters.missing else ''
+    store = workplace.model_store(silent)
+    voters = find_voters(store)
+    advice = f'run `{store.fetch_command(*voters.missing)}`' if voters.published and voters.missing else ''
     return Finding('content gate', 'ok', voters.words, advice)
 
 

@@ -38,15 +38,17 @@ def check_folders(workplace: Workplace) -> Iterator[Finding]:
     for check, folder in folders.items():
         if folder is None:
             continue
-        there = existing_folder(folder)
+        there, flag = existing_folder(folder), f'--{check[:4]}-path'
         free = shutil.disk_usage(there).free
         fact = f'{folder}, {free / 1e9:.1f} GB free'
-        if not os.access(there, os.W_OK):
-            yield Finding(
-                check, 'fail', f'{folder} is not writable', f'change its permissions, or use --{check[:4]}-path'
-            )
+        if not there.is_dir():
+            yield Finding(check, 'fail', f'{there} is a file', f'choose a folder with {flag}')
+        elif not os.access(there, os.W_OK) or not free:
+            advice = f'change its permissions, free space, or choose another folder with {flag}'
+            yield Finding(check, 'fail', f'{folder} cannot be written', advice)
         elif free < SMALLEST_FREE_BYTES:
-            yield Finding(check, 'warn', fact, 'long videos need more space; delete files or use --temp-path')
+            other = 'another folder' if check == 'temp folder' else 'a folder for work files'
+            yield Finding(check, 'warn', fact, f'long videos need more space; free space, or use {other} (--temp-path)')
         else:
             yield Finding(check, 'ok', fact)
 
@@ -69,7 +71,7 @@ def check_workers(options: ExecutionOptions) -> Finding:
     from facefusion.pipeline.plan import SEGMENT_FRAMES
 
     workers, engine = worker_count(options), options.execution_engine
-    fact = f'{workers} threads of one process for a video'
+    fact = f'{workers} thread{"s" * (workers > 1)} of one process for a video'
     if engine == 'processes' and workers > 1:
         fact = f'{workers} processes for a video'
     elif engine == 'auto' and workers > 1:

@@ -17,6 +17,12 @@ MOST_ENTRIES = 2000
 MOST_SCANNED = 20_000
 _KINDS = (('image', IMAGE_EXTENSIONS), ('video', VIDEO_EXTENSIONS), ('audio', AUDIO_EXTENSIONS))
 MEDIA = ('image', 'video', 'audio')
+_WANTED = {
+    'all': (*MEDIA, 'other'),
+    'media': MEDIA,
+    'target': ('image', 'video'),
+    **{kind: (kind,) for kind in MEDIA},
+}
 
 
 def kind_of(name: str) -> str:
@@ -28,17 +34,15 @@ def kind_of(name: str) -> str:
 def list_folder(roots: MediaRoots, folder: str, kind: str) -> dict[str, Any]:
     """Return the folders and files of a folder inside the roots, folders first, then by name.
 
-    ``kind`` is 'all', 'media', 'image', 'video' or 'audio'. Hidden files, special files, links that lead out of the
-    roots and names that are not UTF-8, which a browser cannot send back, are left out; ``more`` is the number of
-    entries beyond the limits, at least. Raises UsageError request-argument, InputError folder-unreadable, and the
-    errors of ``MediaRoots.resolve``.
+    ``kind`` is 'all', 'media', 'target' (images and videos), 'image', 'video' or 'audio'. Hidden files, special files,
+    links that lead out of the roots and names that are not UTF-8, which a browser cannot send back, are left out;
+    ``more`` is the number of entries beyond the limits, at least. Raises UsageError request-argument, InputError
+    folder-unreadable, and the errors of ``MediaRoots.resolve``.
     """
-    if kind not in ('all', 'media', *MEDIA):
-        raise UsageError(
-            'request-argument', f'{kind} is not a kind of files', hint='use all, media, image, video or audio'
-        )
+    if kind not in _WANTED:
+        raise UsageError('request-argument', f'{kind} is not a kind of files', hint=f'use one of: {", ".join(_WANTED)}')
     path = roots.resolve(folder) if folder else roots.folders[0]
-    wanted = {'all': (*MEDIA, 'other'), 'media': MEDIA}.get(kind, (kind,))
+    wanted = _WANTED[kind]
     try:
         names, is_cut = _names(path)
         entries = [entry for name in names if (entry := _entry(roots, path / name, wanted)) is not None]

@@ -70,12 +70,12 @@ class Access:
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode('utf-8', 'replace'), self.token.encode('utf-8'))
 
-    def login(self, query: str) -> Response:
+    def login(self, query: str, headers: Headers) -> Response:
         """Reply to ``/login?token=TOKEN``: set the cookie and open the page."""
         (token, *_) = parse_qs(query).get('token', [''])
         if not self._is_token(token):
-            hint = 'use the address that `facefusion gui` printed'
-            return _refused(401, UsageError('token-wrong', 'the token is wrong', hint=hint))
+            hint = 'open the address that `facefusion gui` printed at its last start'
+            return _refused_in_words(401, UsageError('token-wrong', 'the token is wrong', hint=hint), headers)
         reply = RedirectResponse('/', 303)
         reply.set_cookie(self.cookie, self.token, httponly=True, samesite='strict', path='/')
         return reply
@@ -132,15 +132,19 @@ class Guard:
             text = 'another website sent this request'
             return _refused(403, UsageError('origin-foreign', text, hint='use the page itself'))
         if scope['path'] == LOGIN:
-            return self._access.login(scope['query_string'].decode('latin-1'))
+            return self._access.login(scope['query_string'].decode('latin-1'), headers)
         if not self._access.accepts_token(headers):
             hint = 'open the address that `facefusion gui` printed, or send the header Authorization: Bearer TOKEN'
             error = UsageError('token-missing', 'the request has no valid token', hint=hint)
-            if 'text/html' in headers.get('accept', ''):
-                # A person opened the address by hand.
-                return PlainTextResponse(f'{error.message}: {hint}\n', 401)
-            return _refused(401, error)
+            return _refused_in_words(401, error, headers)
         return None
+
+
+def _refused_in_words(status: int, error: UsageError, headers: Headers) -> Response:
+    """Reply a text to a person who opened the address in a browser, and the record to a program."""
+    if 'text/html' in headers.get('accept', ''):
+        return PlainTextResponse(f'{error.message}: {error.hint}\n', status)
+    return _refused(status, error)
 
 
 def _refused(status: int, error: UsageError) -> Response:

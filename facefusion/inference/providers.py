@@ -299,6 +299,7 @@ def provider_failure(name: str, cause: str) -> ProviderError:
         hint = f'use --execution-providers cpu, or install {package} in place of the installed onnxruntime'
     else:
         hint = 'use --execution-providers cpu; `python install.py --device cuda` installs CUDA and cuDNN'
+        hint += ', and `.venv/bin/pip install tensorrt` TensorRT' if name == 'tensorrt' else ''
     library = missing_library(cause)
     if name != 'cpu' and not library and (reason := loading_error(name)):
         library = missing_library(reason)

@@ -198,7 +198,7 @@ class Worker:
         tally, waiting = Tally(0, 0), set[str]()
         tried = set[str]()
         queue = Queue(self._store, self._emit)
-        with registered_worker(self._store) if watch else nullcontext():
+        with registered_worker(self._store, stop_after_current) if watch else nullcontext():
             while not (self._flag.is_set() or stop_after_current.is_set() or (max_jobs and tally.ended >= max_jobs)):
                 may_return = self._reaper.sweep()
                 ready, waiting = queue.ready()

@@ -14,22 +14,35 @@ from facefusion.jobs.files import remove_quietly
 from facefusion.jobs.garbage import remove_dead
 from facefusion.jobs.store import JobStore
 from facefusion.ownership import Owner, new_owner, split_tag
+from facefusion.stopping import StopFlag
 
 WORKERS_FOLDER = '.workers'
 REGISTRATION_SECONDS = 5.0
+# The interval at which a worker looks whether it was told to stop.
+STOPPING_SECONDS = 0.25
 # Seconds after which the registration of a worker on another machine expires.
 REGISTRATION_TIMEOUT = 60.0
 
 
 @contextmanager
-def registered_worker(store: JobStore) -> Iterator[None]:
-    """Register this process as a worker that watches the store, for the duration of the block."""
+def registered_worker(store: JobStore, stop_after_current: StopFlag) -> Iterator[None]:
+    """Register this process as a worker that watches the store, for the duration of the block.
+
+    When ``stop_after_current`` is set, the registration ends, because the worker takes no other job.
+    """
     files, folder = store.files, store.root / WORK_FOLDER / WORKERS_FOLDER
     path = folder / f'worker@{new_owner().tag}'
     stop = threading.Event()
 
     def renew() -> None:
-        while not stop.wait(REGISTRATION_SECONDS):
+        renewed = time.monotonic()
+        while not stop.wait(min(STOPPING_SECONDS, REGISTRATION_SECONDS)):
+            if stop_after_current.is_set():
+                remove_quietly(files, path)
+                return
+            if time.monotonic() - renewed < REGISTRATION_SECONDS:
+                continue
+            renewed = time.monotonic()
             # The store may have been deleted, or may be unwritable for a while.
             with suppress(FileNotFoundError, FileExistsError, JobError):
                 if path.exists():

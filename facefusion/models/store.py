@@ -225,10 +225,11 @@ class ModelStore:
             'model-missing-offline',
             f'the model {entry.id} is not on this machine, and --offline forbids fetching it',
             cause=f'{self.weights / entry.file} does not exist',
-            hint=f'run once with network access: {self._fetch_command(entry.id)}',
+            hint=f'run once with network access: {self.fetch_command(entry.id)}',
         )
 
-    def _fetch_command(self, *model_ids: str) -> str:
+    def fetch_command(self, *model_ids: str) -> str:
+        """Return the command that fetches models into the folder of this store."""
         return f'facefusion models fetch {" ".join(model_ids)} --models-path {quoted(str(self.weights))}'
 
     def _damaged(self, model_id: str, check: Check) -> ModelError:
@@ -243,7 +244,7 @@ class ModelStore:
         """Yield the commands that repair these files; a fetch never replaces an imported file."""
         fetched = [model_id for model_id, check in damaged.items() if check.how != 'imported']
         if fetched:
-            yield f'run with network access: {self._fetch_command(*fetched)}'
+            yield f'run with network access: {self.fetch_command(*fetched)}'
         folder = quoted(str(self.weights))
         for model_id in (model_id for model_id in damaged if model_id not in fetched):
             command = f'facefusion models import FILE --as {model_id} --models-path {folder}'

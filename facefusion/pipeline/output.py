@@ -209,4 +209,4 @@ def _is_same(output: Path, other: Path) -> bool:
 
 
 def _megabytes(size: int) -> str:
-    return f'{size / 1e6:.0f} MB' if size >= 1e6 else f'{size / 1e6:.2f} MB'
+    return f'{size / 1e6:.0f} MB' if size >= 1e7 else f'{size / 1e6:.2f} MB'

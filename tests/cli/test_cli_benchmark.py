@@ -113,7 +113,8 @@ def test_an_estimate_is_close_to_the_case_itself(measured, face_clip):
     assert estimate['target'] == str(face_clip)
     assert chain['frames'] == 60 and chain['memory_bytes'] > 10_000_000
     assert chain['seconds'] > 60 * (PRE + NETWORK + POST)
-    assert chain['error']['method'] == 'fitted' and chain['error']['largest_percent'] < 150
+    # One case cannot tell the error of a model that was fitted to it.
+    assert chain['error'] == {'method': 'unknown', 'percent': [], 'largest_percent': None}
     assert chain['within_measured_sizes'] is False
 
 
@@ -266,13 +267,21 @@ def test_the_changes_decide_the_exit_code(bench, measured, monkeypatch, tmp_path
     result, slower = bench(*once, '--compare-threshold', 90, code=1)
     assert 'frames_per_second' in slower['comparison']['cases'][0]['worse']
     assert 'is worse than before: frames_per_second -' in result.err
+    # A gate must not pass because a setting has changed.
+    report['cases'][0]['frames'], report['settings']['frames'] = 99, 99
+    old.write_text(json.dumps(report))
+    result, nothing = bench(*once, code=1)
+    assert nothing['comparison']['cases'] == [] and 'frames' in nothing['comparison']['settings']
+    assert 'nothing was compared' in result.err and 'other settings than before: ' in result.err
 
 
 def test_a_missing_or_wrong_clip_is_refused_before_anything_runs(program, tmp_path, example_portrait):
     words = ('--processors', 'face_debugger', '--temp-path', tmp_path)
     assert '[media-missing]' in program('benchmark', *words, '--estimate', tmp_path / 'none.mp4').err
-    result = program('benchmark', *words, '--estimate', example_portrait)
-    assert result.code != 0 and result.out == ''
+    assert '[estimate-target]' in program('benchmark', *words, '--estimate', example_portrait).err
+    (tmp_path / 'file').write_bytes(b'')
+    blocked = program('benchmark', '--processors', 'face_debugger', '--temp-path', tmp_path / 'file' / 'x')
+    assert '[work-unwritable]' in blocked.err and '--temp-path' in blocked.err
     # With a voice an image becomes a video, whose time the benchmark does not estimate.
     words = ('--processors', 'lip_syncer', '--temp-path', tmp_path)
     assert '[estimate-target]' in program('benchmark', *words, '--estimate', example_portrait).err

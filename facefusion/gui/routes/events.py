@@ -40,6 +40,8 @@ def routes(context: GuiContext) -> RouteGroup:
                 yield text
 
     async def listen(request: Request) -> Response:
+        if request.method == 'HEAD':
+            return Response(media_type='text/event-stream', headers=_HEADERS)
         return StreamingResponse(stream(), media_type='text/event-stream', headers=_HEADERS)
 
     return RouteGroup([route('/events', listen)], while_serving(watcher.close, watcher.start))

@@ -34,7 +34,7 @@ let isMissing = false;
 let isAway = false;
 
 async function route() {
-  const [name = '', ...parts] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+  const [name = '', ...parts] = location.hash.replace(/^#\/?/, '').split('/').map(decoded);
   if (location.hash === '#screen') return main.focus();
   if (!(name in SCREENS)) return location.replace('#/studio');
   const isMove = shown !== '' && shown !== name;
@@ -45,6 +45,15 @@ async function route() {
   } catch (error) {
     isMissing = !screens.has(name);
     showError(error);
+  }
+}
+
+/** Return a part of the hash; one that is not encoded correctly names nothing. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return '';
   }
 }
 

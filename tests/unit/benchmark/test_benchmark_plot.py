@@ -24,6 +24,7 @@ REPORT = {
                     'parts': {'pre': 1.0, 'network': 6.0, 'post': 2.0},
                 },
                 {'name': 'encode', 'kind': 'stage', 'ms': height / 100, 'parts': {}},
+                {'name': 'measure batches', 'kind': 'stage', 'ms': 0.001, 'parts': {}},
             ],
         }
         for height in (720, 240)
@@ -41,6 +42,9 @@ class Axes:
 
     def set_xticks(self, places, names):
         self.names = names
+
+    def set_ylim(self, low, high):
+        self.height = high
 
     def set_ylabel(self, text):
         assert 'milliseconds' in text
@@ -67,6 +71,8 @@ def test_a_bar_is_the_stages_of_a_case_in_a_group_for_each_resolution():
     assert axes.names == ['mesh_warp', 'inswapper_128'] * 2
     places, heights, bottoms = axes.bars['encode']
     assert heights == [2.4, 2.4, 7.2, 7.2] and bottoms == [11.0] * 4
+    # A short stage is left out, and the highest bar ends below the upper edge.
+    assert axes.height > 18.2
     # There is a gap between the groups.
     assert places[1] - places[0] < places[2] - places[1]
 
@@ -83,6 +89,19 @@ def test_another_format_and_a_missing_package_are_refused(tmp_path, monkeypatch)
     with pytest.raises(SetupError) as refused:
         check_plot(tmp_path / 'plot.png')
     assert refused.value.reference == 'plot-package' and '--extra plot' in refused.value.hint
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_benchmark(tmp_path, monkeypatch):
+    monkeypatch.setattr(plot, 'import_module', lambda name: None)
+    (tmp_path / 'folder.png').mkdir()
+    for name in ('none/plot.png', 'folder.png'):
+        with pytest.raises(OutputError) as refused:
+            check_plot(tmp_path / name)
+        assert refused.value.reference == 'plot-unwritable' and refused.value.hint
+    (tmp_path / 'old.png').write_bytes(b'old')
+    check_plot(tmp_path / 'old.png')
+    check_plot(tmp_path / 'new.png')
+    assert (tmp_path / 'old.png').read_bytes() == b'old' and not (tmp_path / 'new.png').exists()
 
 
 @pytest.mark.parametrize(('name', 'start'), [('plot.png', b'\x89PNG'), ('plot.SVG', b'<?xml')])

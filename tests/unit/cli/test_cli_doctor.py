@@ -120,10 +120,11 @@ def test_the_classifiers_of_the_content_gate_are_named(diagnose, tmp_path):
     code, found = diagnose('--models-path', str(tmp_path / 'weights'))
     (finding,) = found['content gate']
     assert finding['fact'] == 'the content gate uses open_nsfw, nsfw_2; not on this machine: nsfw_1, nsfw_3'
-    assert finding['advice'] == 'run `facefusion models fetch nsfw_1 nsfw_3`'
+    assert finding['advice'] == f'run `facefusion models fetch nsfw_1 nsfw_3 --models-path {tmp_path / "weights"}`'
     assert code == 1
     (damaged,) = [each for each in found['models'] if each['state'] == 'fail']
-    assert (damaged['fact'], damaged['advice']) == ('damaged: nsfw_2', 'run `facefusion models fetch nsfw_2`')
+    command = f'facefusion models fetch nsfw_2 --models-path {tmp_path / "weights"}'
+    assert (damaged['fact'], damaged['advice']) == ('damaged: nsfw_2', f'run `{command}`')
 
 
 def test_missing_models_are_a_warning_only_offline(diagnose):
@@ -286,7 +287,7 @@ def test_the_workers_and_their_engine_are_shown(diagnose):
     assert fact('4').startswith('4 threads of one process for a video; with more than 750 frames in up to 4 processes')
     assert fact('4', '--execution-engine', 'threads') == '4 threads of one process for a video'
     assert fact('4', '--execution-engine', 'processes') == '4 processes for a video'
-    assert fact('1') == '1 threads of one process for a video'
+    assert fact('1') == '1 thread of one process for a video'
 
 
 def test_measured_batch_sizes_are_shown_by_model(diagnose, tmp_path):

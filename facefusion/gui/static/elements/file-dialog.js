@@ -14,7 +14,7 @@ let lastFolder = '';
 
 /**
  * Let the visitor choose; return the paths, or [] if the dialog was cancelled.
- * @param {{title: string, kind?: 'all' | 'image' | 'video' | 'audio' | 'media', isMany?: boolean, near?: string}} facts
+ * @param {{title: string, kind?: 'all' | 'image' | 'video' | 'audio' | 'media' | 'target', isMany?: boolean, near?: string}} facts
  * @returns {Promise<string[]>}
  */
 export async function chooseFiles({ title, kind = 'all', isMany = false, near = '' }) {

@@ -74,3 +74,11 @@ export function asWords(key) {
   const words = key.replaceAll('_', ' ');
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/**
+ * Return a text with a capital first letter, unless it begins with a name, such as that of a file.
+ * @param {string} text
+ */
+export function asSentence(text) {
+  return /^\S*[._/\\\d]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+}

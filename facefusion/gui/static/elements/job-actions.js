@@ -37,7 +37,7 @@ export const actionsOf = (state) => (ALLOWED[state] ?? []).map((verb) => ACTIONS
 /**
  * Return buttons for the actions of a state; `job` is asked for when one is pressed.
  * @param {string} state
- * @param {() => {id: string, state: string}} job
+ * @param {() => {id: string, state: string, steps?: unknown}} job
  * @param {boolean} [isSmall] with small buttons, and only an icon for the deletion
  */
 export function actionButtons(state, job, isSmall = false) {
@@ -50,6 +50,11 @@ export function actionButtons(state, job, isSmall = false) {
     if (onlyIcon) button.append(icon(picture));
     else if (isSmall) button.append(text.replace(' now', ''));
     else button.append(icon(picture), text);
+    const { steps } = job();
+    if ((verb === 'submit' || verb === 'run') && (steps === 0 || (Array.isArray(steps) && !steps.length))) {
+      button.disabled = true;
+      button.title = 'The job has no steps';
+    }
     button.addEventListener('click', async () => {
       button.disabled = true;
       await act(verb, job());

@@ -2,6 +2,7 @@
 
 import { address } from '../api.js';
 import { el } from './dom.js';
+import { asSentence } from './format.js';
 import { icon } from './icon.js';
 import { actionButtons } from './job-actions.js';
 import { ageText, outputNames, pictureOf, progressText, shareDone, stepsText, workerText } from './job-words.js';
@@ -67,7 +68,7 @@ export class JobCard extends HTMLElement {
     const isDead = Boolean(job.worker?.dead);
     const waits = job.state === 'queued' && job.not_before ? 'Waits to be tried again.' : '';
     const problem = job.error?.message ?? (isDead ? `Stopped: ${workerText(job.worker)}.` : waits);
-    setText(this.problem, problem.charAt(0).toUpperCase() + problem.slice(1));
+    setText(this.problem, asSentence(problem));
     this.problem.hidden = !problem;
   }
 
@@ -79,7 +80,8 @@ export class JobCard extends HTMLElement {
     if (share === null) this.bar.removeAttribute('value');
     else this.bar.value = share;
     this.bar.setAttribute('aria-label', `Progress of ${job.id}`);
-    setText(this.rate, progressText(job.progress));
+    // A dead process makes no progress.
+    setText(this.rate, job.worker?.dead ? '' : progressText(job.progress));
   }
 
   /** @param {string | null} path */

@@ -80,12 +80,12 @@ export class JobDetail extends HTMLElement {
     else if (job.state === 'running') this.showProgress(job);
   }
 
-  /** @param {Pick<JobSummary, 'progress'>} job */
-  showProgress({ progress }) {
+  /** @param {Pick<JobSummary, 'progress' | 'worker'>} job */
+  showProgress({ progress, worker }) {
     const share = shareDone(progress);
     if (share === null) this.bar.removeAttribute('value');
     else this.bar.value = share;
-    this.rate.textContent = progressText(progress);
+    this.rate.textContent = worker?.dead ? 'Stopped' : progressText(progress);
   }
 
   /**
@@ -95,7 +95,7 @@ export class JobDetail extends HTMLElement {
   show(job, options) {
     this.jobState = job.state;
     const state = el('span', { class: `badge ${toneOf(job.state)}`, text: job.state });
-    const buttons = actionButtons(job.state, () => ({ id: job.id, state: job.state }));
+    const buttons = actionButtons(job.state, () => ({ id: job.id, state: job.state, steps: job.steps ?? [] }));
     const isOfStep = (job.steps ?? []).some((/** @type {any} */ step) => JSON.stringify(step.error) === JSON.stringify(job.error));
     const parts = [
       backLink(),

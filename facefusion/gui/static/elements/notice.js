@@ -2,6 +2,7 @@
 
 import { ApiError, isAbort } from '../api.js';
 import { el } from './dom.js';
+import { asSentence } from './format.js';
 import { icon } from './icon.js';
 
 const NOTE_MS = 5000;
@@ -89,6 +90,6 @@ function notice(tone, picture, body) {
 
 /** @param {string} text */
 function sentence(text) {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  const first = asSentence(text);
   return /[.!?:]$/.test(first) ? first : `${first}.`;
 }

@@ -4,6 +4,7 @@ import { chooseFiles } from './file-dialog.js';
 import { el, newId } from './dom.js';
 import { asWords } from './format.js';
 import { icon } from './icon.js';
+import { showNote } from './notice.js';
 
 /** @typedef {import('../types.js').Option} Option */
 /** @typedef {import('../types.js').Value} Value */
@@ -39,7 +40,7 @@ export function optionRow(option, draft) {
     { class: `option ${option.kind === 'flag' ? 'option-flag' : ''}`, 'data-key': option.key },
     el('div', { class: 'option-head' }, name, reset),
     control.node,
-    el('p', { class: 'help', id: helpId }, `${asSentence(option.help)} `, el('span', { class: 'default', text: originOf(option) })),
+    el('p', { class: 'help', id: helpId }, `${helpText(option.help)} `, el('span', { class: 'default', text: originOf(option) })),
   );
   const update = () => {
     const isChanged = draft.isChanged(option.key);
@@ -72,7 +73,7 @@ function shownValue(value) {
 }
 
 /** @param {string} help */
-const asSentence = (help) => `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
+const helpText = (help) => `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
 
 /**
  * @param {Option} option
@@ -141,10 +142,17 @@ function numberField(option, { id, helpId, set }) {
     input.setAttribute('aria-invalid', String(!input.checkValidity()));
     take(input.value);
   });
-  // The browser says which values are possible.
-  input.addEventListener('change', () => input.reportValidity());
+  /** @type {Value} */
+  let used = null;
+  // A field never shows a value that a run would not use.
+  input.addEventListener('change', () => {
+    if (input.checkValidity()) return;
+    showNote(`${titleOf(option)} stays ${shownValue(used)}. ${input.validationMessage}`);
+    input.value = used === null ? '' : String(used);
+    input.setAttribute('aria-invalid', 'false');
+  });
   const hasSlider = minimum !== null && maximum !== null && step !== null && (maximum - minimum) / step <= MOST_SLIDER_STEPS;
-  if (!hasSlider) return { node: input, show: (value) => showNumber(input, value) };
+  if (!hasSlider) return { node: input, show: (value) => showNumber(input, (used = value)) };
   const slider = el('input', { type: 'range', min: minimum, max: maximum, step, 'aria-label': `${titleOf(option)}, slider` });
   slider.addEventListener('input', () => {
     input.value = slider.value;
@@ -152,7 +160,7 @@ function numberField(option, { id, helpId, set }) {
   });
   /** @param {Value} value */
   const show = (value) => {
-    showNumber(input, value);
+    showNumber(input, (used = value));
     slider.value = String(value ?? minimum);
     slider.classList.toggle('unset', value === null);
   };

@@ -4,7 +4,7 @@ import { address, contentUrl, isAbort, request } from '../api.js';
 import { on } from '../events.js';
 import { openDialog } from './dialog.js';
 import { debounced, el } from './dom.js';
-import { counted, fileName, formatBytes, formatSeconds } from './format.js';
+import { asSentence, counted, fileName, formatBytes, formatSeconds } from './format.js';
 import { icon } from './icon.js';
 import { errorBody, showError, showNote } from './notice.js';
 
@@ -97,7 +97,7 @@ export class RunPanel extends HTMLElement {
     if (isTooLarge) rows.unshift({ level: 'warn', origin: 'plan', text: 'this needs more memory than the limit allows' });
     const warnings = rows.filter(isWarning).length;
     const badge = el('span', { class: `badge ${warnings ? 'warn' : ''}`, text: warnings ? counted(warnings, 'warning') : counted(rows.length, 'remark') });
-    this.remarks?.replaceChildren(...rows.map((row) => el('li', { class: isWarning(row) ? 'warn' : '', text: upper(row.text) })));
+    this.remarks?.replaceChildren(...rows.map((row) => el('li', { class: isWarning(row) ? 'warn' : '', text: asSentence(row.text) })));
     this.toggle?.replaceChildren(badge);
     this.unfold(rows.length > 0 && this.toggle?.getAttribute('aria-expanded') === 'true');
     if (this.toggle) this.toggle.hidden = rows.length === 0;
@@ -134,7 +134,7 @@ export class RunPanel extends HTMLElement {
       const total = progress?.total ?? 0;
       const bar = el('progress', { 'aria-label': 'Progress of the job', max: 1, ...(total ? { value: (progress?.done ?? 0) / total } : {}) });
       const left = progress?.seconds_left;
-      const words = progress ? `${upper(progress.stage)} ${total ? `${Math.floor((100 * progress.done) / total)} %` : ''}` : upper(job.state);
+      const words = progress ? `${asSentence(progress.stage)} ${total ? `${Math.floor((100 * progress.done) / total)} %` : ''}` : asSentence(job.state);
       parts.push(el('span', { text: left ? `${words}, ${formatSeconds(left)} left` : words }), bar);
     }
     this.job?.replaceChildren(...parts, link);
@@ -185,6 +185,3 @@ async function showResult(path) {
     showError(error);
   }
 }
-
-/** @param {string} text */
-const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -3,7 +3,7 @@
 import { address, isAbort, request } from '../api.js';
 import { el, onDrop } from './dom.js';
 import { chooseFiles } from './file-dialog.js';
-import { counted, fileName } from './format.js';
+import { asSentence, counted, fileName } from './format.js';
 import { icon } from './icon.js';
 import { showError } from './notice.js';
 import { uploadFiles } from './uploads.js';
@@ -110,7 +110,7 @@ customElements.define('ff-sources', SourceList);
 function verdict(fitness) {
   if (!fitness) return { tone: '', words: 'Being checked…' };
   const text = fitness.problems.join('; ');
-  const problems = text.charAt(0).toUpperCase() + text.slice(1);
+  const problems = asSentence(text);
   if (!fitness.is_usable) return { tone: 'bad', words: problems || 'Cannot be used' };
   if (problems) return { tone: 'warn', words: problems };
   if (fitness.kind === 'image') return { tone: 'good', words: `Good: ${counted(fitness.faces ?? 1, 'face')}` };

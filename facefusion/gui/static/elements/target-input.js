@@ -41,7 +41,7 @@ export class TargetInput extends HTMLElement {
   }
 
   async browse() {
-    const [path] = await chooseFiles({ title: 'Choose a target: image or video', kind: 'media', near: this.draft?.text('target_path') });
+    const [path] = await chooseFiles({ title: 'Choose a target: image or video', kind: 'target', near: this.draft?.text('target_path') });
     if (path) this.choose(path);
   }
 
@@ -75,10 +75,12 @@ export class TargetInput extends HTMLElement {
     }
     try {
       this.media = await request('GET', address('media', { path }), undefined, { signal: this.probing.signal });
+      if (this.media?.kind !== 'image' && this.media?.kind !== 'video') throw notATarget(path);
       this.render(null);
       if (!this.draft?.text('output_path')) this.suggest();
     } catch (error) {
       if (isAbort(error)) return;
+      this.media = null;
       this.render(error);
     }
     this.tell();
@@ -152,6 +154,12 @@ export class TargetInput extends HTMLElement {
   }
 }
 customElements.define('ff-target', TargetInput);
+
+/** @param {string} path */
+function notATarget(path) {
+  const message = `${fileName(path)} is neither an image nor a video`;
+  return new ApiError(422, { reference: 'media-kind', message, cause: '', hint: 'choose an image or a video as the target, and a voice as a source' });
+}
 
 async function firstRoot() {
   try {
