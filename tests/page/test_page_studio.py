@@ -8,6 +8,7 @@ import re
 import pytest
 from fakes.page_server import page_server
 from fakes.page_visits import copied, pixels_of, set_draft, when_changed
+from fakes.sound_files import bursts, write_sound_file
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.network
@@ -124,6 +125,49 @@ def test_a_number_between_the_steps_is_marked_and_not_sent(visit, server, paths)
     expect(number).to_have_attribute('aria-invalid', 'false')
     page.wait_for_timeout(700)
     assert server.get('/draft')['args']['face_mask_blur'] == 0.4
+    # When the field is left, it shows the value that a run uses.
+    number.fill('7')
+    number.press('Tab')
+    expect(number).to_have_value('0.4')
+    expect(page.get_by_text('Blur stays 0.4.')).to_be_visible()
+
+
+def test_a_voice_is_refused_as_a_target_in_words(visit, server, paths):
+    sound = write_sound_file(server.folder / 'voice.wav', bursts(1, 16000), 16000, 'pcm_s16le')
+    set_draft(server, target_path=str(sound))
+    page = visit(server).open()
+    expect(page.locator('ff-target')).to_contain_text('voice.wav is neither an image nor a video')
+    page.get_by_role('button', name='Change the target').click()
+    dialog = page.get_by_role('dialog')
+    expect(dialog.get_by_role('button', name='clip.mp4')).to_be_visible()
+    expect(dialog.get_by_role('button', name='voice.wav')).to_have_count(0)
+
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_long_file_names_change_no_width(visit, server, width):
+    name = f'{"a-long-name-of-a-family-film-" * 7}.mp4'
+    copied(server.folder / 'clip.mp4', server.folder, name)
+    target, output = server.folder / name, server.folder / f'out-{name}'
+    set_draft(server, processors=['face_debugger'], target_path=str(target), output_path=str(output), trim_frame_end=3)
+    visitor = visit(server, viewport={'width': width, 'height': 844})
+    page = visitor.open()
+    expect(page.locator('ff-run .plan-facts')).to_contain_text('3 frames')
+    page.get_by_role('button', name='Run now').click()
+    expect(page.locator('ff-run').get_by_text('Finished')).to_be_visible(timeout=RUN_MS)
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+    for button in ('Run now', 'Add to queue', 'Show the result'):
+        box = page.locator('ff-run').get_by_role('button', name=button).bounding_box()
+        assert box['x'] >= 0 and box['x'] + box['width'] <= width, button
+    page.get_by_role('button', name='Change the target').click()
+    entries = page.locator('dialog .entries')
+    expect(entries.get_by_role('button', name='portrait.png')).to_be_visible()
+    assert entries.evaluate('(list) => list.scrollWidth - list.clientWidth') <= 0
+
+
+def test_an_address_that_is_not_encoded_opens_the_studio(visit, server):
+    page = visit(server).open('queue')
+    page.evaluate("location.hash = '#/%'")
+    expect(page.locator('ff-studio')).to_be_visible()
 
 
 def test_a_reload_keeps_the_draft(visit, server, paths):
