@@ -124,7 +124,7 @@ def test_the_stream_starts_with_the_jobs_and_tells_every_change(page, job_store)
         assert events.until('job', lambda job: job['id'] == 'e1' and job['state'] == 'failed')
         # A change by another process is found by the next look.
         make_queued(job_store, make_record('e2', folder=page.folder))
-        assert events.until('job', lambda job: job['id'] == 'e2')['state'] == 'queued'
+        assert events.until('job', lambda job: job['id'] == 'e2' and job['state'] == 'queued')
         assert time.monotonic() - began < 15
         page.call('DELETE', '/jobs/e2')
         assert events.until('gone') == {'id': 'e2'}
