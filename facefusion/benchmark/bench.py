@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from facefusion.pipeline.plan import Plan
 
 
-_AGAIN = 'run the same command again, which measures everything again'
 # The voice detector needs this many seconds.
 _SHORTEST_VOICE = 2.0
 
@@ -133,7 +132,8 @@ class Bench:
         if case.cycles:
             results.cases.append(case)
         if error is not None and (isinstance(error, Interrupted) or error.reference == 'cancelled'):
-            raise Interrupted('the benchmark was interrupted', cause=error.cause or error.message, hint=_AGAIN)
+            hint = 'run the same command again, which measures everything again'
+            raise Interrupted('the benchmark was interrupted', cause=error.cause or error.message, hint=hint)
         if error is not None:
             # A chain lacks its models at every resolution.
             left = LeftOut(case.chain, '' if isinstance(error, ModelError) else case.resolution, error)

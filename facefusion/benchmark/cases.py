@@ -76,16 +76,12 @@ def choose_chains(settings: Settings, models: ModelChooser, emit: Emit) -> list[
         return [_chain(freeze_models(settings, models, emit), processors, True)]
     chains = []
     for registration in registrations(tuple(dict.fromkeys(processors))):
-        info = model_option(registration)
-        if info is None and ALL_MODELS in names:
-            alone = freeze_models(settings.replace(ProcessorsOptions((registration.name,))), models, emit)
-            chains.append(_chain(alone, (registration.name,), True))
-        for model in info.choices if info is not None else ():
-            if model != 'auto' and (model in names or ALL_MODELS in names):
-                alone = settings.replace(ProcessorsOptions((registration.name,)))
+        for model in _wanted_models(registration, names):
+            alone = settings.replace(ProcessorsOptions((registration.name,)))
+            if model:
                 alone = alone.replace(replace(alone[registration.options], **{f'{registration.name}_model': model}))
-                alone = freeze_models(alone, models, emit)
-                chains.append(_chain(alone, (registration.name,), model in names))
+            alone = freeze_models(alone, models, emit)
+            chains.append(_chain(alone, (registration.name,), not model or model in names))
     known = {model for chain in chains for model in chain.models}
     for name in names:
         if name != ALL_MODELS and name not in known:
@@ -103,6 +99,14 @@ def model_option(registration: Registration) -> OptionInfo | None:
     """Return the option of the processor's own model, None for a processor without a choice of models."""
     key = f'{registration.name}_model'
     return next((info for info in describe(registration.options) if info.key == key), None)
+
+
+def _wanted_models(registration: Registration, names: Sequence[str]) -> list[str]:
+    """Return the models of a processor that are among ``names``; '' for a processor without a choice of models."""
+    info, wants_all = model_option(registration), ALL_MODELS in names
+    if info is None:
+        return [''] if wants_all else []
+    return [str(model) for model in info.choices if model != 'auto' and (wants_all or model in names)]
 
 
 def _chain(settings: Settings, processors: Sequence[str], is_named: bool) -> Chain:

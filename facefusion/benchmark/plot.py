@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import OutputError, SetupError, UsageError
+from facefusion.media.files import try_writing
 
 FORMATS = ('.png', '.svg')
 _WIDTH_PER_BAR, _WIDTH_PER_LETTER, _HEIGHT = 0.9, 0.085, 5.0
@@ -36,11 +37,8 @@ def check_plot(path: Path) -> None:
             cause=str(error),
             hint='run `python install.py --extra plot`',
         ) from None
-    is_new = not path.exists()
     try:
-        path.open('ab').close()
-        if is_new:
-            path.unlink()
+        try_writing(path)
     except OSError as error:
         raise _unwritable(path, error) from None
 

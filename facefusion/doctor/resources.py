@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ def check_encoders() -> Finding:
 
 def check_folders(workplace: Workplace) -> Iterator[Finding]:
     """Check that the folders of work files can be written and have space."""
-    from facefusion.pipeline.output import existing_folder
+    from facefusion.pipeline.output import existing_folder, folder_problem
 
     work = workplace.settings[WorkOptions]
     folders = {
@@ -38,14 +37,11 @@ def check_folders(workplace: Workplace) -> Iterator[Finding]:
     for check, folder in folders.items():
         if folder is None:
             continue
-        there, flag = existing_folder(folder), f'--{check[:4]}-path'
-        free = shutil.disk_usage(there).free
+        free = shutil.disk_usage(existing_folder(folder)).free
         fact = f'{folder}, {free / 1e9:.1f} GB free'
-        if not there.is_dir():
-            yield Finding(check, 'fail', f'{there} is a file', f'choose a folder with {flag}')
-        elif not os.access(there, os.W_OK) or not free:
-            advice = f'change its permissions, free space, or choose another folder with {flag}'
-            yield Finding(check, 'fail', f'{folder} cannot be written', advice)
+        if problem := folder_problem(folder) or ('' if free else 'no space is free'):
+            advice = f'change its permissions, free space, or choose another folder with --{check[:4]}-path'
+            yield Finding(check, 'fail', f'{folder} cannot be written: {problem}', advice)
         elif free < SMALLEST_FREE_BYTES:
             other = 'another folder' if check == 'temp folder' else 'a folder for work files'
             yield Finding(check, 'warn', fact, f'long videos need more space; free space, or use {other} (--temp-path)')

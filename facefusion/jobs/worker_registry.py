@@ -36,7 +36,7 @@ def registered_worker(store: JobStore, stop_after_current: StopFlag) -> Iterator
 
     def renew() -> None:
         renewed = time.monotonic()
-        while not stop.wait(min(STOPPING_SECONDS, REGISTRATION_SECONDS)):
+        while not stop.wait(STOPPING_SECONDS):
             if stop_after_current.is_set():
                 remove_quietly(files, path)
                 return

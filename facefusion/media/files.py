@@ -42,6 +42,14 @@ def publish(part: Path, output: Path, stop: StopFlag | None = None) -> None:
         raise write_failure(error, output) from None
 
 
+def try_writing(path: Path) -> None:
+    """Raise OSError if a file cannot be written to ``path``; its content is kept, and a new file is removed again."""
+    is_new = not path.exists()
+    path.open('ab').close()
+    if is_new:
+        path.unlink()
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a small file; its bytes are on the disk when this returns. Raises OSError."""
     with path.open('wb') as file:

@@ -55,7 +55,7 @@ def check_output(output: Path, target: Path, sources: Iterable[Path], family: st
             f'and {reason or f"the content of {target.name} is {family}"}',
             hint=f'name it {output.stem}{better}' if better else f'use one of: {", ".join(extensions)}',
         )
-    if problem := _folder_problem(output.parent):
+    if problem := folder_problem(output.parent):
         raise OutputError(
             'output-unwritable',
             f'the output folder {output.parent} cannot be written',
@@ -145,7 +145,7 @@ def make_folder(folder: Path) -> None:
 
 def check_work_folder(folder: Path, named_by: str) -> None:
     """Raise OutputError work-unwritable when ``folder`` is not writable; ``named_by`` is its option."""
-    if problem := _folder_problem(folder):
+    if problem := folder_problem(folder):
         raise _no_work_files(folder, problem, named_by)
 
 
@@ -167,7 +167,7 @@ def _no_work_files(folder: Path, cause: str, named_by: str) -> OutputError:
     )
 
 
-def _folder_problem(folder: Path) -> str:
+def folder_problem(folder: Path) -> str:
     """Return the reason why no files can be created in a folder, or '' if there is none."""
     existing = existing_folder(folder)
     if not existing.is_dir():

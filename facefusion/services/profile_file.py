@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facefusion.errors import OutputError
 from facefusion.events import Emit, Message
+from facefusion.media.files import try_writing
 from facefusion.profiling import NO_PROFILE, Profile, RecordedProfile
 
 
@@ -31,7 +32,7 @@ def profile_file(path: str | None, emit: Emit) -> Iterator[Profile]:
 def check_writable(path: Path) -> None:
     """Raise OutputError profile-unwritable if the profile cannot be written to ``path``, whose content is kept."""
     try:
-        path.open('a', encoding='utf-8').close()
+        try_writing(path)
     except OSError as error:
         raise OutputError(
             'profile-unwritable',

@@ -1,14 +1,25 @@
-"""A record of waits without a time limit, which would block signal handlers on Windows."""
+"""Waits of tests for a condition, and a record of waits without a time limit, which block signals on Windows."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from unittest import mock
 
+T = TypeVar('T')
 LONG = 0.2
+
+
+def wait_until(condition: Callable[[], T], seconds: float = 10.0, poll: float = 0.02) -> T:
+    """Wait until ``condition`` returns a true value, and return it; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, 'it never happened'
+        time.sleep(poll)
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.page_server import API, page_server
 from fakes.tiny_clip import luma_of
+from fakes.waits import wait_until
 
 from facefusion.gui.file_listing import MOST_ENTRIES
 
@@ -245,8 +246,8 @@ def test_nothing_remains_of_an_upload_whose_browser_vanishes(page):
     with socket.create_connection(('127.0.0.1', page.port)) as client:
         head = head_of(page, 'gone.mp4')
         client.sendall(head + b'content-length: 1000000\r\n\r\n' + b'x' * 1000)
-        wait_until(lambda: any(name.endswith('.part') for name in uploads(page)))
-    wait_until(lambda: uploads(page) == before)
+        wait_until(lambda: any(name.endswith('.part') for name in uploads(page)), 20)
+    wait_until(lambda: uploads(page) == before, 20)
 
 
 def test_an_upload_above_the_limit_is_refused_and_leaves_nothing(tmp_path):
@@ -329,10 +330,3 @@ def test_a_target_that_vanishes_or_is_no_media_is_an_error_in_words(page, clip):
 def memory_of(page):
     with open(f'/proc/{page.process.pid}/status') as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith('VmRSS'))
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

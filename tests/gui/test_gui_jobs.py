@@ -11,6 +11,7 @@ import pytest
 from fakes.job_stores import make_queued, make_record
 from fakes.page_server import page_server
 from fakes.tiny_clip import make_tiny_clip
+from fakes.waits import wait_until
 
 from facefusion.jobs.store import JobStore
 
@@ -34,14 +35,6 @@ def refused(page, status, reference, method, path, body=None):
     reply = page.call(method, path, body)
     assert (reply.status, reply.json['reference']) == (status, reference), reply.body
     return reply.json
-
-
-def wait_for(test, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (found := test()):
-        assert time.monotonic() < end, 'it took too long'
-        time.sleep(0.05)
-    return found
 
 
 def test_a_job_is_created_shown_changed_and_deleted(page, clip):
@@ -162,12 +155,12 @@ def test_run_moves_the_job_to_the_head_and_a_worker_runs_it_with_a_log(page, cli
     assert log['lines'][-1]['text'] == 'completed'
     assert page.post('/jobs/later/retry', {'from_scratch': True})['state'] in ('queued', 'running', 'failed')
     assert page.call('DELETE', '/workers').status == 202
-    wait_for(lambda: page.get('/workers')['workers'] == [])
+    wait_until(lambda: page.get('/workers')['workers'] == [], 60)
     refused(page, 409, 'worker-foreign', 'DELETE', '/workers')
     page.post('/workers', {}, 202)
     assert len(page.post('/workers', {}, 202)['workers']) == 1
     page.call('DELETE', '/workers')
-    wait_for(lambda: page.get('/workers')['workers'] == [])
+    wait_until(lambda: page.get('/workers')['workers'] == [], 60)
 
 
 @pytest.mark.network
@@ -177,14 +170,14 @@ def test_a_running_job_outlives_the_server_and_then_its_worker_ends(tmp_path, st
         steps = [{'args': args_for(clip, 'out.mp4')}]
         server.post('/jobs', {'id': 'long', 'steps': steps, 'run': True}, 201)
         server.post('/jobs', {'id': 'waits', 'steps': [{'args': args_for(clip, 'out2.mp4')}], 'submit': True}, 201)
-        wait_for(lambda: state_of(server, 'long') == 'running')
+        wait_until(lambda: state_of(server, 'long') == 'running', 60)
         (worker,) = server.get('/workers')['workers']
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(20)
     jobs = JobStore(tmp_path / 'jobs')
-    wait_for(lambda: jobs.open('long').state in ('completed', 'failed'))
+    wait_until(lambda: jobs.open('long').state in ('completed', 'failed'), 60)
     assert jobs.open('long').state == 'completed'
-    wait_for(lambda: not Path(f'/proc/{worker["pid"]}/cmdline').exists() if Path('/proc/self').exists() else True)
+    wait_until(lambda: not Path(f'/proc/{worker["pid"]}/cmdline').exists() if Path('/proc/self').exists() else True, 60)
     assert jobs.open('waits').state == 'queued'
 
 

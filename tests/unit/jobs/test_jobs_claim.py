@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fakes.job_stores import CLAIM_TIMEOUT, FakeWork, content, drain, files_in, make_queued, make_record, make_store
 from fakes.owners import dead_owner, foreign_owner
+from fakes.waits import wait_until
 
 from facefusion.errors import ClaimLost, Interrupted, JobError
 from facefusion.events import silent
@@ -224,29 +225,22 @@ def test_a_worker_that_freezes_near_the_fence(store, tmp_path, monkeypatch, woke
     assert len(files_in(store.root)) == 1
 
 
-def until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_a_heartbeat_renews_the_claim_and_detects_loss_and_cancel_requests(store):
     make_queued(store, make_record('x'), make_record('y'))
     claim, _ = store.claim('x', 'run')
     flag = StopFlag()
     before = claim.path.stat().st_mtime_ns
     with Heartbeat(claim, 0.02, flag) as heart:
-        until(lambda: claim.path.stat().st_mtime_ns > before)
+        wait_until(lambda: claim.path.stat().st_mtime_ns > before)
         assert not flag.is_set()
         store.files.write_in_folder(cancel_path(claim.folder, claim.owner), b'', sync=False)
-        until(flag.is_set)
+        wait_until(flag.is_set)
         assert heart.cancelled
     claim, _ = store.claim('y', 'run')
     flag = StopFlag()
     with Heartbeat(claim, 0.02, flag) as heart:
         claim.path.rename(store.root / 'queued' / 'y.json')
-        until(flag.is_set)
+        wait_until(flag.is_set)
         assert not heart.cancelled
 
 
@@ -265,10 +259,10 @@ def test_a_heartbeat_continues_after_the_store_was_unreachable(store, monkeypatc
     monkeypatch.setattr(StoreFiles, 'touch', touch)
     before = claim.path.stat().st_mtime_ns
     with Heartbeat(claim, 0.02, flag):
-        until(lambda: len(tried) > 2)
+        wait_until(lambda: len(tried) > 2)
         assert claim.path.stat().st_mtime_ns == before
         fails[0] = False
-        until(lambda: claim.path.stat().st_mtime_ns > before)
+        wait_until(lambda: claim.path.stat().st_mtime_ns > before)
     assert not flag.is_set()
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes.waits import unlimited_waits
+from fakes.waits import unlimited_waits, wait_until
 
 from facefusion.jobs.notify import OUTPUT_BYTES, Notifier
 
@@ -46,13 +46,6 @@ def is_alive(pid: int) -> bool:
         return False
     state = Path(f'/proc/{pid}/stat')
     return not (state.exists() and state.read_text().rpartition(')')[2].split()[0] == 'Z')
-
-
-def wait_until(condition, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it never happened'
-        time.sleep(0.02)
 
 
 def test_the_command_gets_the_job(tmp_path, capfd):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import time
 
+from fakes.waits import wait_until
+
 from facefusion.jobs.store import JobStore
 from facefusion.jobs.worker_registry import has_worker, live_workers, registered_worker
 from facefusion.stopping import StopFlag
-
-
-def wait_until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_worker_is_registered_during_its_block(tmp_path):

@@ -70,15 +70,16 @@ export const fileName = (path) => path.split(/[/\\]/).filter(Boolean).at(-1) ?? 
  * Return a key as words: 'face_swapper' becomes 'Face swapper'.
  * @param {string} key
  */
-export function asWords(key) {
-  const words = key.replaceAll('_', ' ');
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
+export const asWords = (key) => capitalised(key.replaceAll('_', ' '));
+
+/**
+ * Return a text with a capital first letter.
+ * @param {string} text
+ */
+export const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /**
  * Return a text with a capital first letter, unless it begins with a name, such as that of a file.
  * @param {string} text
  */
-export function asSentence(text) {
-  return /^\S*[._/\\\d]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
-}
+export const asSentence = (text) => (/^\S*[._/\\\d]/.test(text) ? text : capitalised(text));

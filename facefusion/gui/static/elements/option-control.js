@@ -2,7 +2,7 @@
 
 import { chooseFiles } from './file-dialog.js';
 import { el, newId } from './dom.js';
-import { asWords } from './format.js';
+import { asWords, capitalised } from './format.js';
 import { icon } from './icon.js';
 import { showNote } from './notice.js';
 
@@ -40,7 +40,7 @@ export function optionRow(option, draft) {
     { class: `option ${option.kind === 'flag' ? 'option-flag' : ''}`, 'data-key': option.key },
     el('div', { class: 'option-head' }, name, reset),
     control.node,
-    el('p', { class: 'help', id: helpId }, `${helpText(option.help)} `, el('span', { class: 'default', text: originOf(option) })),
+    el('p', { class: 'help', id: helpId }, `${capitalised(option.help)}. `, el('span', { class: 'default', text: originOf(option) })),
   );
   const update = () => {
     const isChanged = draft.isChanged(option.key);
@@ -71,9 +71,6 @@ function shownValue(value) {
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   return Array.isArray(value) ? value.join(' ') : String(value);
 }
-
-/** @param {string} help */
-const helpText = (help) => `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
 
 /**
  * @param {Option} option
