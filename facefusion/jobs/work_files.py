@@ -153,7 +153,9 @@ def _remove_empty(folder: Path) -> None:
     """Remove ``<temp>/facefusion/<store>/<job>`` and its parents below ``<temp>`` if they are empty."""
     with suppress(OSError):
         for empty in (folder, *folder.parents[:2]):
-            empty.rmdir()
+            # A process that was killed here has removed only some of them.
+            with suppress(FileNotFoundError):
+                empty.rmdir()
 
 
 def _step_prefix(step_id: str) -> str:

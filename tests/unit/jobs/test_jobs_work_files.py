@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def test_a_step_keeps_its_work_files_and_removes_those_of_other_plans(tmp_path, 
     assert not second.exists() and beside.exists() and work.stored_bytes('s0') == 0
     work.forget('s1')
     assert all_work(tmp_path) == [] and (temp is None or not list(temp.rglob('*')))
+
+
+@pytest.mark.parametrize('removed', [0, 1, 2])
+def test_a_process_killed_while_it_removed_empty_folders_leaves_none_to_the_next(tmp_path, removed):
+    work = JobWork(tmp_path / 'jobs', tmp_path / 'temp', 'job')
+    shutil.rmtree(begin(work))
+    (work.noted / 'work-elsewhere').unlink()
+    for folder in (work.folder, *work.folder.parents)[:removed]:
+        folder.rmdir()
+    work.forget('s0')
+    assert list((tmp_path / 'temp').iterdir()) == []
 
 
 def test_work_files_are_deleted_with_their_job(tmp_path, temp):
